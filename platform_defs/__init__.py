@@ -1,0 +1,1 @@
+"""Backline: the platform. Contracts are the centre; every room points at them."""

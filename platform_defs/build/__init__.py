@@ -1,0 +1,1 @@
+"""Build: registry and declarations to Dagster definitions."""

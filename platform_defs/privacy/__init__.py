@@ -1,0 +1,1 @@
+"""Privacy: vault, pseudonyms, encryption."""

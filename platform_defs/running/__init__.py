@@ -1,0 +1,1 @@
+"""Running: the local supervisor that starts, watches and ends the processes of one Backline."""
