@@ -1,0 +1,60 @@
+"""What a build needs of the world, in one value, and what it is asked to do. No behaviour belongs here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from platform_defs.contracts.contract import Contract
+    from platform_defs.contracts.loading import Declared
+    from platform_defs.lake.engine import EngineProvider
+    from platform_defs.lake.landing import LandingStore
+    from platform_defs.lake.layout import Lake
+    from platform_defs.ledger import Ledger
+    from platform_defs.privacy.vault import Vault
+
+Trigger = Literal["schedule", "click", "range", "late", "retry", "command"]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The services of one installation.
+
+    Attributes:
+        vault: None where no personal data is handled (readers' zone, tests).
+        clock: the present instant, aware, UTC; given so that tests can move it.
+    """
+
+    engines: EngineProvider
+    lake: Lake
+    landing: LandingStore
+    ledger: Ledger
+    vault: Vault | None
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One endpoint and the partitions of it to build in one run.
+
+    Attributes:
+        declared: the contract and the author's declaration (function, schema, row class).
+        keys: partition keys, any order; built and answered in key order.
+        contracts: the registry, by key: the inputs' contracts among them.
+        trigger: what asked for it. `click`: one partition a person asked for, rebuilt even when current (unless it was built after `requested_at`).
+        requested_at: when the run was created; aware, UTC.
+        force: rebuild even what is current.
+        request_id: the `requested` row this run serves; None for a person's run.
+    """
+
+    declared: Declared
+    keys: tuple[str, ...]
+    run_id: str
+    trigger: Trigger
+    contracts: Mapping[str, Contract]
+    requested_at: datetime
+    force: bool = False
+    request_id: int | None = None
