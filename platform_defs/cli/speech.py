@@ -1,0 +1,57 @@
+"""How commands speak: consoles, errors that were foreseen, JSON for scripts. No command's own knowledge belongs here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Errors whose message says what is wrong and what to do: shown without a traceback. By name, so that nothing is imported to compare.
+_FORESEEN = frozenset(
+    {
+        "platform_defs.contracts.errors.ContractError",
+        "platform_defs.contracts.errors.ContractErrors",
+        "platform_defs.contracts.partitions.PartitionKeyError",
+        "platform_defs.running.applying.ApplyRefused",
+        "platform_defs.running.home.AlreadyRunning",
+        "platform_defs.running.home.HomeUnusable",
+        "platform_defs.running.jars.JarError",
+        "platform_defs.running.java.NoJava",
+        "platform_defs.running.processes.ChildFailed",
+        "platform_defs.running.supervisor.StartFailed",
+        "resources.settings.NotRunning",
+    }
+)
+
+
+def foreseen(error: BaseException) -> str | None:
+    """The words of an error that says for itself what to do; None for any other, whose traceback is wanted."""
+    for kind in type(error).__mro__:
+        if f"{kind.__module__}.{kind.__qualname__}" in _FORESEEN:
+            return str(error)
+    return None
+
+
+def console(*, err: bool = False) -> Console:
+    """Where tables and progress go: standard output, or standard error where standard output is for a script."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """Writes a value as indented JSON to standard output; times as ISO 8601, bytes as hex."""
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).hex()
+    return str(value)

@@ -1,0 +1,220 @@
+"""The home of one installation: its folders with their modes, the lock that lets one Backline run in it, free ports and tokens.
+
+What runs in it is the supervisor's matter; where its parts are is `resources.settings.Settings`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PRIVATE = 0o700
+# Folders of a home and who may look in; `None` leaves the mode to the umask (tables are shared by file mode later, by access rules).
+_FOLDERS: dict[str, int | None] = {
+    "dagster": PRIVATE,
+    "lake": None,
+    "landing": PRIVATE,
+    "logs": PRIVATE,
+    "run": PRIVATE,
+    "spool": PRIVATE,
+    "vault": PRIVATE,
+}
+# A unix socket's path may have 107 bytes on Linux and 103 on macOS.
+_SOCKET_PATH_BYTES = 103
+_LONGEST_SOCKET_NAME = 40
+
+
+class HomeUnusable(RuntimeError):
+    """The home's folder cannot be made or written."""
+
+
+class AlreadyRunning(RuntimeError):
+    """Another Backline holds this home."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a home's lock.
+
+    Attributes:
+        pid: of the supervisor.
+        mark: what all its processes carry in their environment (see keeper).
+        since: when it took the lock; aware, UTC.
+    """
+
+    pid: int
+    mark: str
+    since: datetime
+
+
+class Home:
+    """The folders below BACKLINE_HOME. Making the object touches nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @property
+    def run(self) -> Path:
+        """Addresses, tokens, the lock (0700)."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of processes and runs (0700)."""
+        return self.root / "logs"
+
+    def prepare(self) -> None:
+        """Makes the folders with their modes; harmless if they are there. Raises HomeUnusable if that is not allowed or there is no room."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for name, mode in _FOLDERS.items():
+                folder = self.root / name
+                folder.mkdir(exist_ok=True)
+                if mode is not None and folder.stat().st_mode & 0o777 != mode:
+                    folder.chmod(mode)
+            with tempfile.TemporaryFile(dir=self.run) as probe:
+                probe.write(b"writable")
+        except OSError as error:
+            raise HomeUnusable(
+                f"Backline keeps its state in {self.root}, which cannot be written: {error.strerror}. Set BACKLINE_HOME to a folder that can be."
+            ) from error
+
+    def lock(self) -> HomeLock:
+        """The lock of this home, not yet taken."""
+        return HomeLock(self.run / "lock")
+
+    def sockets(self) -> SocketFolder:
+        """A private folder whose path is short enough for unix sockets."""
+        return SocketFolder(self.run / "sockets")
+
+
+class HomeLock:
+    """The right to run Backline in a home. Held by the kernel for the process, so a killed holder leaves no lock behind."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: Any = None
+
+    def take(self) -> Holder | None:
+        """Takes the lock; returns the earlier holder if it ended without giving the lock back, so that its remains can be cleared.
+
+        Raises AlreadyRunning if somebody holds it.
+        """
+        file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read(file)
+            file.close()
+            who = f" (process {holder.pid}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC)" if holder else ""
+            raise AlreadyRunning(
+                f"Backline already runs in {self._path.parents[1]}{who}. ./backline status shows what it does, ./backline down stops it; "
+                "for a second one beside it set BACKLINE_HOME to another folder."
+            ) from None
+        self._file = file
+        return _read(file)
+
+    def sign(self, mark: str) -> None:
+        """Says who holds the lock. Called once the earlier holder's remains are gone: until then its mark must stay readable."""
+        self._write(json.dumps({"pid": os.getpid(), "mark": mark, "since": datetime.now(UTC).isoformat()}))
+
+    def release(self, *, clean: bool = True) -> None:
+        """Gives the lock back; harmless if it is not held. `clean` False leaves the holder's mark for the next one to clear up after."""
+        if self._file is None:
+            return
+        if clean:
+            self._write("")
+        self._file.close()
+        self._file = None
+
+    def holder(self) -> Holder | None:
+        """Who holds the lock now; None if nobody does."""
+        try:
+            with self._path.open("r+", encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return _read(file)
+        except FileNotFoundError:
+            return None
+        return None
+
+    def _write(self, text: str) -> None:
+        # In place: a renamed file would be another lock.
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(text)
+        self._file.flush()
+
+
+class SocketFolder:
+    """A 0700 folder for unix sockets: the wanted one, or one below the temporary folder when the wanted path is too long for a socket."""
+
+    def __init__(self, wanted: Path) -> None:
+        self._wanted = wanted
+        self._path: Path | None = None
+
+    def __enter__(self) -> Path:
+        if len(os.fsencode(self._wanted)) + 1 + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_BYTES:
+            shutil.rmtree(self._wanted, ignore_errors=True)
+            self._wanted.mkdir(mode=PRIVATE)
+            self._path = self._wanted
+        else:
+            self._path = Path(tempfile.mkdtemp(prefix="backline-"))
+        return self._path
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+
+def free_port(wanted: int | None = None) -> int:
+    """A TCP port of the loopback nobody listens on: the wanted one if it is free, else any."""
+    for port in (wanted, 0):
+        if port is None:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a port whose last connections linger counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free TCP port on 127.0.0.1")
+
+
+def new_token() -> str:
+    """A secret of 256 bits in URL-safe letters."""
+    return secrets.token_urlsafe(32)
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Asks `ready` until it says yes or the time is over; whether it said yes."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def _read(file: Any) -> Holder | None:
+    file.seek(0)
+    try:
+        value = json.loads(file.read())
+        return Holder(pid=int(value["pid"]), mark=str(value["mark"]), since=datetime.fromisoformat(value["since"]))
+    except (ValueError, KeyError, TypeError):
+        return None
