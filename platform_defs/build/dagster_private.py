@@ -1,0 +1,90 @@
+"""Every name of Dagster that is not its public interface, in one place. A test names the version they were checked against.
+
+Nothing else in the platform may import `dagster._...`.
+"""
+
+from __future__ import annotations
+
+import dagster._daemon.controller as _controller
+from dagster import DagsterInstance, DagsterRun
+from dagster._cli.api import execute_run_command
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
+    PARENT_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+)
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+
+__all__ = [
+    "ASSET_PARTITION_RANGE_END_TAG",
+    "ASSET_PARTITION_RANGE_START_TAG",
+    "BACKFILL_ID_TAG",
+    "CHECKED_VERSION",
+    "PARENT_RUN_ID_TAG",
+    "PARTITION_NAME_TAG",
+    "AssetCheckEvaluationTargetMaterializationData",
+    "CheckRunHealthResult",
+    "ConfigurableClass",
+    "ConfigurableClassData",
+    "DagsterRun",
+    "LaunchRunContext",
+    "RunLauncher",
+    "WorkerStatus",
+    "daemon_intervals",
+    "execute_run",
+    "execute_run_args",
+    "load_all_definitions",
+    "location_name",
+    "set_daemon_intervals",
+]
+
+CHECKED_VERSION = "1.13.27"
+
+
+def daemon_intervals() -> tuple[float, float]:
+    """Seconds between two looks of the backfill loop, and between two looks at changed code locations, as Dagster has them now (30 and 60)."""
+    return float(_controller.DEFAULT_DAEMON_INTERVAL_SECONDS), float(_controller.RELOAD_WORKSPACE_INTERVAL)
+
+
+def set_daemon_intervals(loop_seconds: int, reload_seconds: int) -> None:
+    """Sets both, for this process. The daemon reads them as module globals at each turn and offers no setting for them.
+
+    The first also paces the heartbeat of daemons without an interval of their own.
+    """
+    _controller.DEFAULT_DAEMON_INTERVAL_SECONDS = loop_seconds
+    _controller.RELOAD_WORKSPACE_INTERVAL = reload_seconds
+
+
+def location_name(run: DagsterRun) -> str:
+    """The code location a run was asked of; raises ValueError for a run that was made without a workspace."""
+    if run.remote_job_origin is None:
+        raise ValueError(f"run {run.run_id} belongs to no code location: launch it from the web pages, a schedule or a backfill")
+    return run.remote_job_origin.repository_origin.code_location_origin.location_name
+
+
+def execute_run_args(instance: DagsterInstance, run: DagsterRun) -> str:
+    """The one argument of `dagster api execute_run`: what every container launcher passes."""
+    if run.job_code_origin is None:
+        raise ValueError(f"run {run.run_id} does not say which code it runs: launch it from the web pages, a schedule or a backfill")
+    return serialize_value(ExecuteRunArgs(job_origin=run.job_code_origin, run_id=run.run_id, instance_ref=instance.get_ref(), set_exit_code_on_failure=True))
+
+
+def execute_run(args: str) -> int:
+    """Does what `dagster api execute_run` does, in this process; its exit code."""
+    try:
+        execute_run_command.main([args], standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def load_all_definitions(module: str, attribute: str, working_directory: str) -> None:
+    """Loads a code location as a run will look it up, so that the run finds it in Dagster's own cache."""
+    repository = ReconstructableRepository.for_module(module, attribute, working_directory=working_directory).get_definition()
+    repository.load_all_definitions()
