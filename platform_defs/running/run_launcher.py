@@ -1,0 +1,111 @@
+"""The Dagster run launcher that hands runs to warm run hosts. What a host is, is in `run_host`.
+
+Set in dagster.yaml; the default launcher is one setting away. It keeps no state: a run's process is in the run's tag, so a run is found
+again after the host, the daemon or the webserver was restarted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from platform_defs.build.dagster_private import (
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    DagsterRun,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+    execute_run_args,
+    location_name,
+)
+from platform_defs.running.run_process import RunProcess
+
+PROCESS_TAG = "backline/process"
+_ANSWER_SECONDS = 30.0
+
+
+class HostUnavailable(RuntimeError):
+    """The location's run host does not answer; Dagster keeps the run and says so."""
+
+
+class WarmRunLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
+    """Launches a run by asking the host of its code location to fork.
+
+    Args:
+        socket_dir: folder of the hosts' sockets, `<location>.sock`.
+    """
+
+    def __init__(self, socket_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._folder, self._inst_data = Path(socket_dir), inst_data
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """What dagster.yaml said."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> dict[str, type]:
+        """One setting: the folder of sockets."""
+        return {"socket_dir": str}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> WarmRunLauncher:
+        """From dagster.yaml."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text."""
+        run = context.dagster_run
+        location = location_name(run)
+        answer = self._ask(location, {"op": "launch", "run_id": run.run_id, "args": execute_run_args(self._instance, run)})
+        if "error" in answer:
+            raise HostUnavailable(f"the run host of {location} did not start run {run.run_id}: {answer['error']}")
+        self._instance.add_run_tags(run.run_id, {PROCESS_TAG: json.dumps(answer)})
+
+    def terminate(self, run_id: str) -> bool:
+        """Asks the run's process to stop; False if it is not there (any more)."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        process = _process(run)
+        return process is not None and process.send(signal.SIGINT)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """The kernel can always be asked."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """RUNNING while the run's process lives; NOT_FOUND when it does not (run monitoring then fails the run)."""
+        process = _process(run)
+        if process is None:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the run has no process: its launch did not come to an end")
+        if process.alive():
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"process {process.pid} of the run is gone")
+
+    def _ask(self, location: str, message: dict[str, Any]) -> dict[str, Any]:
+        path = self._folder / f"{location}.sock"
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_ANSWER_SECONDS)
+                connection.connect(str(path))
+                connection.sendall(json.dumps(message).encode() + b"\n")
+                with connection.makefile() as lines:
+                    answer: dict[str, Any] = json.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise HostUnavailable(f"the run host of {location} does not answer at {path}: {error}. `backline status` shows whether it is up") from error
+        return answer
+
+
+def _process(run: DagsterRun) -> RunProcess | None:
+    tag = run.tags.get(PROCESS_TAG)
+    return RunProcess(**json.loads(tag)) if tag else None

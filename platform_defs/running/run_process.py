@@ -1,0 +1,66 @@
+"""One run's process as the kernel knows it: found again by pid and start time, whoever forked it and whether that still lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunProcess:
+    """A process that cannot be mistaken for a later one with the same pid.
+
+    Attributes:
+        pid: process id.
+        started: start time in clock ticks since boot (field 22 of /proc/PID/stat); 0 where the system has none.
+    """
+
+    pid: int
+    started: int
+
+    def alive(self) -> bool:
+        """Whether it still runs (a zombie does not)."""
+        return self.started != 0 and started_at(self.pid) == self.started
+
+    def send(self, number: signal.Signals) -> bool:
+        """Sends a signal; False if it no longer runs."""
+        if not self.alive():
+            return False
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def started_at(pid: int) -> int | None:
+    """Start time of a running process in clock ticks since boot; None if there is none, or it is a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def remember(folder: Path, run_id: str, process: RunProcess) -> None:
+    """Notes the process of a run, so that the supervisor can end it even when its host died."""
+    (folder / f"{run_id}.json").write_text(json.dumps({"pid": process.pid, "started": process.started}))
+
+
+def forget(folder: Path, run_id: str) -> None:
+    """Drops the note."""
+    (folder / f"{run_id}.json").unlink(missing_ok=True)
+
+
+def remembered(folder: Path) -> Iterator[tuple[str, RunProcess]]:
+    """(run id, process) of every note; those whose process is gone included."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield path.stem, RunProcess(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            continue
