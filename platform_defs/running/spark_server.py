@@ -1,0 +1,267 @@
+"""The warm Spark Connect server of one machine: its command line, its settings, its start and its end.
+
+Started without Spark's launcher script, which asks for a Java module that slim Javas lack. Sessions are made elsewhere (resources/spark.py).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from platform_defs.running import jars, java
+from resources.spark import SparkEngine
+
+LOG4J = Path(__file__).parents[2] / "deploy" / "local" / "log4j2.properties"
+_OPENED = (
+    "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util", "java.util.concurrent",
+    "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar",
+)  # fmt: skip
+_READY_SECONDS = 120.0
+_STOP_SECONDS = 10.0
+
+
+class SparkServerError(RuntimeError):
+    """The server did not start; the message carries the end of its log's story and where the log is."""
+
+
+@dataclass(frozen=True)
+class SparkServerSettings:
+    """What the server is given.
+
+    Attributes:
+        folder: its own folder (made 0700): pid file, temporary files. Emptied of temporary files at start and stop.
+        log: file its log is appended to (made 0600).
+        heap: Java's -Xmx.
+        cores: threads that run tasks.
+        shuffle_partitions: of a shuffle; two are enough for hours of a laptop's data.
+        conf: further Spark settings, which win over the platform's.
+    """
+
+    folder: Path
+    log: Path
+    heap: str = "3g"
+    cores: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    shuffle_partitions: int = 2
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+class SparkServer:
+    """One Spark Connect server process, in its own process group, so that a terminal's Ctrl-C reaches its starter first.
+
+    Whoever starts it stops it; a context manager does both. A server that an earlier, killed starter left in the same folder is ended first.
+    """
+
+    def __init__(self, settings: SparkServerSettings, environ: Mapping[str, str] | None = None) -> None:
+        self.settings = settings
+        self._environ = dict(os.environ if environ is None else environ)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+        self._token = ""
+
+    def __enter__(self) -> SparkServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The address for clients, with its token. `localhost` and not 127.0.0.1, with which the client demands TLS."""
+        return f"sc://localhost:{self._port}/;token={self._token}"
+
+    @property
+    def pid(self) -> int | None:
+        """The Java process, None before start and after stop."""
+        return self._process.pid if self._process else None
+
+    def running(self) -> bool:
+        """Whether the process lives (not whether it answers: that is `Engine.alive`)."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts the server and returns once it answers. Raises SparkServerError, NoJava or JarError."""
+        if self.running():
+            return
+        import pyspark
+
+        spark_home = Path(pyspark.__file__).parent
+        chosen = java.choose(self._environ)
+        delta = jars.ensure(chosen, spark_home, self._environ)
+        self._end_leftover()
+        self._token = secrets.token_urlsafe(32)
+        for attempt in range(3):  # a port that was free may be taken before Java binds it
+            self._prepare()
+            self._port = _free_port()
+            self._spawn(chosen, spark_home, delta)
+            if self._wait():
+                return
+            if attempt == 2 or "BindException" not in self._story():
+                break
+        story = self._story()
+        self.stop()
+        raise SparkServerError(f"Spark did not start: {story}. Its log is {self.settings.log}; memory asked for: {self.settings.heap}")
+
+    def stop(self) -> None:
+        """Ends the server and whatever it started, and wipes its temporary files. Harmless if it does not run."""
+        if self._process is not None:
+            _end_group(self._process.pid, self._process)
+            self._process = None
+        shutil.rmtree(self._local, ignore_errors=True)
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _local(self) -> Path:
+        return self.settings.folder / "local"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.settings.folder / "pid"
+
+    def _prepare(self) -> None:
+        self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.settings.folder.chmod(0o700)
+        shutil.rmtree(self._local, ignore_errors=True)
+        self._local.mkdir(mode=0o700)
+        self.settings.log.parent.mkdir(parents=True, exist_ok=True)
+
+    def _spawn(self, chosen: java.Java, spark_home: Path, delta: list[Path]) -> None:
+        environ = {name: value for name, value in self._environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "JDK_JAVA", "BACKLINE_"))}
+        environ |= {
+            "SPARK_HOME": str(spark_home),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_CONNECT_AUTHENTICATE_TOKEN": self._token,  # here and not on the command line, where every user of the machine could read it
+            "PYSPARK_PYTHON": sys.executable,
+            "TMPDIR": str(self._local),
+        }
+        descriptor = os.open(self.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(  # noqa: S603 - our own command line
+                command(self.settings, chosen, spark_home, delta, self._port),
+                env=environ, cwd=self._local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
+            )  # fmt: skip
+        self._pid_file.write_text(f"{self._process.pid} {psutil.Process(self._process.pid).create_time()}")
+
+    def _wait(self) -> bool:
+        until = time.monotonic() + _READY_SECONDS
+        while self.running() and time.monotonic() < until:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                open_now = probe.connect_ex(("127.0.0.1", self._port)) == 0
+            if open_now and SparkEngine(self.url, "lake").alive():  # the port opens seconds before the first answer
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _story(self) -> str:
+        """The first error line that this start wrote to the log."""
+        with self.settings.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read(200_000).decode(errors="replace").splitlines()
+        telling = (line.strip() for line in lines if any(word in line for word in ("Exception", "Error", "error")))
+        return next(telling, "it wrote no error")[:500]
+
+    def _end_leftover(self) -> None:
+        """Ends the server that a killed starter left behind. Known by pid and time of birth, for pids are used again."""
+        try:
+            pid, born = self._pid_file.read_text().split()
+            left = psutil.Process(int(pid))
+            if abs(left.create_time() - float(born)) < 1:
+                _end_group(left.pid, None)
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            pass
+
+
+def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, delta: list[Path], port: int) -> list[str]:
+    """The whole command line of the server. Pure."""
+    local = settings.folder / "local"
+    conf = {
+        "spark.app.name": "backline",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.local.dir": str(local),
+        "spark.sql.warehouse.dir": str(local / "warehouse"),
+        "spark.scheduler.mode": "FAIR",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.connect.serverStacktrace.enabled": "false",  # 200 lines of Scala in every Python error
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.sql.codegen.cache.maxEntries": "5000",  # the default 100 makes every tiny publish compile anew
+        "spark.sql.adaptive.enabled": "false",  # tiny publishes: a stage by stage replanning costs more than it saves
+        "spark.databricks.delta.snapshotPartitions": "1",  # the default 50 tasks a snapshot made a tiny publish take 2.3 s; 0.4 s so
+        "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
+        **settings.conf,
+    }
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
+    opened += ["--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED", "--enable-native-access=ALL-UNNAMED"]
+    properties = {
+        "java.io.tmpdir": str(local),
+        "java.net.preferIPv4Stack": "true",
+        "jdk.reflect.useDirectMethodHandle": "false",
+        "io.netty.tryReflectionSetAccessible": "true",
+        "io.netty.allocator.type": "pooled",
+        "io.netty.handler.ssl.defaultEndpointVerificationAlgorithm": "NONE",
+        "log4j2.configurationFile": LOG4J.as_uri(),
+        "user.timezone": "UTC",
+    }
+    return [
+        str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *opened, *(f"-D{name}={value}" for name, value in properties.items()),
+        "-XX:+UseParallelGC", f"-Xmx{settings.heap}", "-XX:-HeapDumpOnOutOfMemoryError", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={local}/hs_err.log",
+        "-cp", os.pathsep.join([f"{spark_home / 'jars'}/*", *map(str, delta)]),
+        "org.apache.spark.deploy.SparkSubmit", "--master", f"local[{settings.cores}]",
+        *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}")),
+        "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal",
+    ]  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_group(pid: int, process: subprocess.Popen[bytes] | None) -> None:
+    """Ends a process group: first kindly, then for good. Python workers that Spark forked are of the group or its children."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    for ending, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
+        try:
+            os.killpg(pid, ending)
+        except (ProcessLookupError, PermissionError):
+            break
+        if process is not None:
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        try:
+            psutil.Process(pid).wait(patience)
+        except psutil.NoSuchProcess:
+            break
+        except psutil.TimeoutExpired:
+            continue
+        break
+    for child in children:
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue

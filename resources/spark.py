@@ -1,0 +1,208 @@
+"""Sessions of the distributed engine over Spark Connect: the only place where sessions are made (DESIGN 7).
+
+Who starts the server belongs to running/spark_server.py; what is written to tables belongs to lake.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import grpc
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from platform_defs.lake.engine import Engine, Zone
+
+USER = "backline"
+_NAMESPACE = uuid.UUID("6f0c8f0e-5f0e-5a51-9a53-7a3f1f1d2f10")
+_UNARY_SECONDS = 120.0  # analysis and settings answer in milliseconds
+_STREAM_SECONDS = 180.0  # the server itself ends every result stream after 2 minutes and the client takes it up again: longer is a hung server
+_INTERRUPT_SECONDS = 120.0
+_ALIVE_SECONDS = 3.0
+# The client's own policy retries for minutes when the server is gone: 5 tries are 6 s.
+_RETRIES = {"max_retries": 5, "initial_backoff": 50, "max_backoff": 3000, "backoff_multiplier": 4.0}
+
+
+class EngineError(RuntimeError):
+    """The engine cannot do what was asked; the message says why and what to do."""
+
+
+class StillRunning(EngineError):
+    """What was interrupted has not ended within the time given: nobody may write to its tables yet."""
+
+
+def session_id(run_id: str) -> str:
+    """Id of the session of a run: a function of the run, so that whoever takes over can name it."""
+    return str(uuid.uuid5(_NAMESPACE, run_id))
+
+
+class _CallDetails(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class _Deadlines(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+    """Gives every call a deadline: the client sets none, and a client of a stopped server hung."""
+
+    def __init__(self, unary: float, stream: float) -> None:
+        self._unary, self._stream = unary, stream
+
+    def intercept_unary_unary(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        return continuation(_with_timeout(details, self._unary), request)
+
+    def intercept_unary_stream(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        return continuation(_with_timeout(details, self._stream), request)
+
+
+def _with_timeout(details: Any, seconds: float) -> _CallDetails:
+    return _CallDetails(
+        details.method, details.timeout or seconds, details.metadata, details.credentials,
+        getattr(details, "wait_for_ready", None), getattr(details, "compression", None),
+    )  # fmt: skip
+
+
+class SparkEngine:
+    """One Spark Connect server in one trust zone. Safe to use from several threads; make it after a fork, not before."""
+
+    def __init__(self, url: str, zone: Zone) -> None:
+        """`url`: `sc://localhost:PORT/;token=...` as the server says it."""
+        self.zone: Zone = zone
+        self._url = url
+        self._lock = threading.RLock()
+        self._sessions: dict[str, SparkSession] = {}
+
+    def session(self, run_id: str) -> SparkSession:
+        """The session of this run, opened on first use. Raises EngineError if the server does not answer, or if somebody ended the run's session."""
+        with self._lock:
+            held = self._sessions.get(run_id)
+            if held is None:
+                held = self._open(session_id(run_id), _UNARY_SECONDS, _RETRIES)
+                try:
+                    _client(held).get_config_dict("spark.app.name")
+                except (PySparkException, grpc.RpcError) as error:
+                    _client(held).close()
+                    raise self._explained(error, run_id) from None
+                self._sessions[run_id] = held
+            held._set_default_and_active_session(held)  # type: ignore[attr-defined]  # functions that ask for the active session find, in this thread, this one
+            return held
+
+    @contextmanager
+    def tagged(self, session: SparkSession, *tags: str) -> Iterator[None]:
+        """Every operation that this thread starts inside carries the tags. Other threads tag their own."""
+        clean = [tag.replace(",", "+") for tag in tags if tag]
+        new = [tag for tag in dict.fromkeys(clean) if tag not in session.getTags()]
+        for tag in new:
+            session.addTag(tag)
+        try:
+            yield
+        finally:
+            for tag in new:
+                session.removeTag(tag)
+
+    def interrupt(self, run_id: str) -> int:
+        """Interrupts all that the run's session does in the server and waits until nothing of it runs.
+
+        A session that this process does not hold belongs to somebody who is gone: it is ended too, so that nothing more can come from it.
+        Returns how many operations were hit; raises StillRunning after 2 minutes, EngineError if the server does not answer.
+        """
+        with self._lock:
+            held = self._sessions.get(run_id)
+        session = held or self._open(session_id(run_id), _UNARY_SECONDS, _RETRIES)
+        client = _client(session)
+        try:
+            hit = {*(client.interrupt_all() or ())}
+            until = time.monotonic() + _INTERRUPT_SECONDS
+            while running := self._running(client):
+                if time.monotonic() > until:
+                    raise StillRunning(f"{len(running)} operations of run {run_id} did not end within {_INTERRUPT_SECONDS:.0f} s: restart Spark, then retry")
+                time.sleep(0.05)
+                hit |= {*(client.interrupt_all() or ())}
+            if held is None:
+                client.release_session()
+        except (PySparkException, grpc.RpcError) as error:
+            if "SESSION_CLOSED" in str(error):  # ended before: nothing of it can run or start
+                return 0
+            raise self._explained(error, run_id) from None
+        finally:
+            if held is None:
+                client.close()
+        return len(hit)
+
+    def release(self, run_id: str) -> None:
+        """Ends the run's session for good; harmless if this process holds none or the server is gone."""
+        with self._lock:
+            held = self._sessions.pop(run_id, None)
+        if held is not None:
+            held.stop()
+
+    def alive(self) -> bool:
+        """Whether the server answers within 3 seconds."""
+        session = self._open(session_id("alive"), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0})  # kept: a session that is collected closes its client
+        try:
+            _client(session).get_config_dict("spark.app.name")
+        except (PySparkException, grpc.RpcError):
+            return False
+        finally:
+            _client(session).close()
+        return True
+
+    def _open(self, identity: str, unary_seconds: float, retries: dict[str, Any]) -> SparkSession:
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+        os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # what SparkSession.builder.remote() sets: pyspark.sql.functions looks at it
+        channel = DefaultChannelBuilder(f"{self._url};user_id={USER};session_id={identity}")
+        channel.add_interceptor(_Deadlines(unary_seconds, _STREAM_SECONDS))
+        session = ConnectSession(connection=channel)
+        session.client.set_retry_policies([DefaultPolicy(**retries)])
+        return session  # type: ignore[return-value]
+
+    @staticmethod
+    def _running(client: Any) -> list[str]:
+        """Ids of the session's operations that run or are ending."""
+        from pyspark.sql.connect.proto import base_pb2
+
+        states = base_pb2.GetStatusResponse.OperationStatus
+        busy = {states.OPERATION_STATE_RUNNING, states.OPERATION_STATE_TERMINATING}
+        return [status.operation_id for status in client._get_operation_statuses().operation_statuses if status.state in busy]
+
+    def _explained(self, error: Exception, run_id: str) -> EngineError:
+        where = urllib.parse.urlsplit(self._url).netloc
+        text = str(error)
+        if "SESSION_CLOSED" in text:
+            return EngineError(f"the Spark session of run {run_id} was ended, by itself or by a run that took over its lease: start a new run")
+        if "UNAUTHENTICATED" in text:
+            return EngineError(f"Spark at {where} does not know our token: it was restarted since this process read its address; start this command anew")
+        return EngineError(f"Spark at {where} does not answer: see `backline status`, or start it with ./backline up")
+
+
+class SparkEngines:
+    """The engines of both trust zones. On a laptop both addresses are one server, and the engine of each zone has sessions of its own."""
+
+    def __init__(self, intake_url: str, lake_url: str) -> None:
+        self._engines: dict[Zone, SparkEngine] = {"intake": SparkEngine(intake_url, "intake"), "lake": SparkEngine(lake_url, "lake")}
+
+    def engine(self, zone: Zone) -> Engine:
+        """The engine of that zone."""
+        return self._engines[zone]
+
+    def engines(self) -> Iterator[Engine]:
+        """Both, each once."""
+        yield from self._engines.values()
+
+
+def _client(session: SparkSession) -> Any:
+    """The Connect client of a session; pyspark types it as the classic session, which has none."""
+    return session.client
