@@ -155,6 +155,11 @@ class Settings(BaseModel):
         run_file(home).unlink(missing_ok=True)
 
 
+def settings_at(home: str) -> Settings:
+    """The settings of the platform at `home`; of the one the environment names when it is empty. As `Settings.load`."""
+    return Settings.load(Path(home) if home else None)
+
+
 def run_file(home: Path) -> Path:
     """Where the running platform says what its addresses are."""
     return home / "run" / "run.json"

@@ -1,1 +1,1 @@
-"""Build: registry and declarations to Dagster definitions."""
+"""Build: contracts and declarations as Dagster definitions (`definitions.build_defs`), and Dagster's own processes and instance around them."""

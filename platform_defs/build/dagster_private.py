@@ -18,6 +18,7 @@ from dagster._core.storage.tags import (
     PARENT_RUN_ID_TAG,
     PARTITION_NAME_TAG,
 )
+from dagster._daemon.cli import run_command
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
@@ -41,6 +42,7 @@ __all__ = [
     "execute_run_args",
     "load_all_definitions",
     "location_name",
+    "run_daemon",
     "set_daemon_intervals",
 ]
 
@@ -59,6 +61,11 @@ def set_daemon_intervals(loop_seconds: int, reload_seconds: int) -> None:
     """
     _controller.DEFAULT_DAEMON_INTERVAL_SECONDS = loop_seconds
     _controller.RELOAD_WORKSPACE_INTERVAL = reload_seconds
+
+
+def run_daemon(workspace: str) -> None:
+    """What `dagster-daemon run` does, in this process, until it is told to stop."""
+    run_command.main(["--workspace", workspace, "--log-level", "warning", "--code-server-log-level", "warning"], standalone_mode=True)
 
 
 def location_name(run: DagsterRun) -> str:

@@ -1,0 +1,186 @@
+"""One asset per event type, source and endpoint, and the body they share: build the run's partitions, pass on what became of them.
+
+What Dagster is told is decided in `reporting`; how a partition is built is `execution`'s.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData
+from platform_defs.build.describe import CHECK_WORDS, checks_of, group_of, kinds_of, metadata_of, tags_of
+from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of, upstream_cadence
+from platform_defs.build.platform import PLATFORM
+from platform_defs.build.reporting import Evaluation, Report, Trouble, report
+from platform_defs.build.tags import Asked, read_tags
+from platform_defs.contracts.contract import Contract
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.results import PartitionResult
+
+if TYPE_CHECKING:
+    from platform_defs.contracts.loading import Declared
+
+Builder = Callable[[Work, Platform], Sequence[PartitionResult]]
+_SEVERITY = {"warn": dg.AssetCheckSeverity.WARN, "error": dg.AssetCheckSeverity.ERROR}
+_CODE_VERSION_TAG = "dagster/code_version"
+
+
+def asset_key(key: str) -> dg.AssetKey:
+    """`listening/track_played` as Dagster's key."""
+    return dg.AssetKey(key.split("/"))
+
+
+def op_name(key: str) -> str:
+    """The step's name in a run: `listening__track_played`."""
+    return key.replace("/", "__")
+
+
+def asset_of(declared: Declared, partitions: Partitions, known: Mapping[str, Contract], builder: Builder | None = None) -> dg.AssetsDefinition:
+    """The asset of one declaration.
+
+    Args:
+        partitions: the domain's partitions of its cadence.
+        known: contracts by key, other domains' too: they say what cadence an input has.
+        builder: builds partitions; None: `execution.building.build`, imported when a run needs it.
+    """
+    contract = declared.contract
+    key, checks = asset_key(contract.key), checks_of(contract)
+    spec = dg.AssetSpec(
+        key,
+        deps=_deps(contract, known),
+        description=contract.description,
+        metadata=metadata_of(contract),
+        group_name=group_of(contract),
+        code_version=contract.code_version,
+        owners=[contract.owner],
+        tags=tags_of(contract),
+        kinds=kinds_of(contract),
+        partitions_def=partitions,
+    )
+    with warnings.catch_warnings():
+        # A check with partitions is in preview: without them the page would show the last partition's verdict for all.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        specs = [dg.AssetCheckSpec(name, asset=key, description=CHECK_WORDS[name], partitions_def=partitions) for name in checks]
+
+    @dg.multi_asset(
+        name=op_name(contract.key),
+        specs=[spec],
+        check_specs=specs,
+        backfill_policy=backfill_policy(contract.cadence),
+        required_resource_keys={PLATFORM},
+    )
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        platform: Platform = context.resources.platform
+        work = _work(declared, context, platform)
+        told = report(contract, checks, _builder(builder)(work, platform))
+        context.log.info(told.line)
+        yield from _events(context, contract, told)
+
+    return body
+
+
+def _deps(contract: Contract, known: Mapping[str, Contract]) -> list[dg.AssetDep]:
+    # An endpoint may be read twice, over two windows: Dagster takes one mapping per asset, so it is drawn over both.
+    drawn: dict[str, dg.TimeWindowPartitionMapping] = {}
+    for read in contract.inputs:
+        one = mapping_of(contract.cadence, read, upstream_cadence(read, known.get(read.endpoint)))
+        other = drawn.get(read.endpoint)
+        drawn[read.endpoint] = one if other is None else _both(one, other)
+    return [dg.AssetDep(asset_key(endpoint), partition_mapping=mapping) for endpoint, mapping in drawn.items()]
+
+
+def _both(one: dg.TimeWindowPartitionMapping, other: dg.TimeWindowPartitionMapping) -> dg.TimeWindowPartitionMapping:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(min(one.start_offset, other.start_offset), max(one.end_offset, other.end_offset), True)
+
+
+def _builder(given: Builder | None) -> Builder:
+    if given is not None:
+        return given
+    from platform_defs.execution.building import build
+
+    return build
+
+
+def _work(declared: Declared, context: dg.AssetExecutionContext, platform: Platform) -> Work:
+    record = context.instance.get_run_record_by_id(context.run_id)
+    asked: Asked = read_tags(context.run.tags)
+    created = platform.clock() if record is None else record.create_timestamp
+    return Work(
+        declared=declared,
+        keys=tuple(context.partition_keys),
+        run_id=context.run_id,
+        trigger=asked.trigger,
+        contracts=platform.ledger.registry.current(),
+        requested_at=created if created.tzinfo else created.replace(tzinfo=UTC),
+        force=asked.force,
+        request_id=asked.request_id,
+    )
+
+
+def _events(context: dg.AssetExecutionContext, contract: Contract, told: Report) -> Iterator[Any]:
+    key = asset_key(contract.key)
+    if told.trouble is None:
+        for partition, metadata in told.materialised.items():
+            context.add_asset_metadata(dict(metadata), asset_key=key, partition_key=partition)
+        yield dg.MaterializeResult(asset_key=key)
+    else:
+        for partition, metadata in told.materialised.items():
+            yield dg.AssetMaterialization(key, partition=partition, metadata=dict(metadata), tags={_CODE_VERSION_TAG: contract.code_version})
+    # Verdicts come after the materialisations they belong to: a check that names none counts as out of date.
+    targets = _targets(context.instance, key, told)
+    for verdict in told.of_partitions:
+        yield _evaluation(key, verdict, targets.get(verdict.partition or ""))
+    for summary in told.summaries:
+        yield dg.AssetCheckResult(
+            passed=summary.passed,
+            asset_key=key,
+            check_name=summary.check,
+            severity=_SEVERITY[summary.severity],
+            description=summary.description,
+            metadata=dict(summary.metadata),
+        )
+    if told.trouble is not None:
+        raise _failure(told.trouble)
+
+
+def _targets(instance: dg.DagsterInstance, key: dg.AssetKey, told: Report) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """The materialisation each judged partition has now: this run's, or for a refused one that of the good version that stays."""
+    judged = {verdict.partition for verdict in told.of_partitions if verdict.partition is not None}
+    fresh = sorted(judged & set(told.materialised))
+    asked = [(fresh, len(fresh)), *(([partition], 1) for partition in sorted(judged - set(told.materialised)))]
+    targets: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
+    for partitions, limit in asked:
+        if not partitions:
+            continue
+        found = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions), limit=limit)
+        for record in found.records:
+            if record.partition_key is not None:
+                target = AssetCheckEvaluationTargetMaterializationData(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp)
+                targets.setdefault(record.partition_key, target)
+    return targets
+
+
+def _evaluation(key: dg.AssetKey, verdict: Evaluation, target: AssetCheckEvaluationTargetMaterializationData | None) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=verdict.check,
+        passed=verdict.passed,
+        severity=_SEVERITY[verdict.severity],
+        description=verdict.description,
+        metadata=dict(verdict.metadata),
+        target_materialization_data=target,
+        partition=verdict.partition,
+    )
+
+
+def _failure(trouble: Trouble) -> dg.Failure:
+    metadata: dict[str, Any] = {"partitions": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in trouble.table])}
+    metadata.update({partition: dg.MetadataValue.md(f"```\n{detail}\n```") for partition, detail in trouble.details.items()})
+    return dg.Failure(trouble.description, metadata=metadata, allow_retries=False)

@@ -1,0 +1,86 @@
+"""A domain as Dagster definitions: its assets and checks, what it reads of others, a job and a schedule per cadence, sensors, resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_defs.build.assets import Builder, asset_key, asset_of
+from platform_defs.build.loading import known_contracts, load_applied
+from platform_defs.build.partitions import Partitions, partitions_of
+from platform_defs.build.platform import resources_at
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.partitions import Cadence, window_of
+
+if TYPE_CHECKING:
+    from platform_defs.contracts.loading import LoadedDomain
+
+# A location's definitions are loaded in each of its processes; Dagster itself grows slow beyond.
+MAX_ASSETS = 2000
+CADENCES: tuple[Cadence, ...] = ("hourly", "daily")
+
+
+def build_defs(
+    domain: str,
+    *,
+    loaded: LoadedDomain | None = None,
+    known: Mapping[str, Contract] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    builder: Builder | None = None,
+) -> dg.Definitions:
+    """The definitions of one domain.
+
+    Args:
+        domain: its name, the folder under `assets`.
+        loaded: the domain as its authors declared it; None: its last applied copy (see `location`).
+        known: contracts of other domains by key; what a domain reads of them is shown with their partitions. None: the registry's.
+        resources: replace the resources of that name.
+        builder: replaces `execution.building.build`.
+
+    Raises:
+        ValueError: the domain has more assets than a location may hold.
+    """
+    loaded = load_applied(domain) if loaded is None else loaded
+    known = known_contracts() if known is None else known
+    contracts = {**known, **{contract.key: contract for contract in loaded.contracts}}
+    if len(loaded.declared) > MAX_ASSETS:
+        raise ValueError(f"{loaded.name} declares {len(loaded.declared)} assets, a domain may have {MAX_ASSETS}: split it in two domains")
+    partitions: dict[Cadence, Partitions] = {cadence: partitions_of(cadence, loaded.domain.start) for cadence in CADENCES}
+    assets = [asset_of(declared, partitions[declared.contract.cadence], contracts, builder) for declared in loaded.declared.values()]
+    jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
+    return dg.Definitions(
+        assets=[*assets, *_neighbours(loaded, contracts)],
+        jobs=list(jobs.values()),
+        resources={**resources_at(), **(resources or {})},
+        # One process a run: a step per process would import everything again for each asset.
+        executor=dg.in_process_executor,
+    )
+
+
+def job_name(domain: str, cadence: Cadence) -> str:
+    """The job of a domain's cadence."""
+    return f"{domain}_{cadence}"
+
+
+def _job(domain: str, cadence: Cadence, contracts: Iterable[Contract]) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        job_name(domain, cadence),
+        selection=dg.AssetSelection.assets(*(asset_key(contract.key) for contract in contracts if contract.cadence == cadence)),
+        description=f"What the planner asks for of {domain}, {cadence}",
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _neighbours(loaded: LoadedDomain, contracts: Mapping[str, Contract]) -> list[dg.AssetSpec]:
+    """What this domain reads of others, as Dagster must see it to map partitions; their own location holds the rest."""
+    keys = sorted({read.endpoint for contract in loaded.contracts for read in contract.inputs} - {contract.key for contract in loaded.contracts})
+    found = [contracts[key] for key in keys if key in contracts]
+    starts: dict[tuple[str, Cadence], str] = {}
+    for contract in contracts.values():
+        place = (contract.domain, contract.cadence)
+        starts[place] = min(starts.get(place, contract.start), contract.start, key=lambda start: window_of(start).start)
+    return [
+        dg.AssetSpec(asset_key(contract.key), partitions_def=partitions_of(contract.cadence, starts[contract.domain, contract.cadence])) for contract in found
+    ]
