@@ -1,0 +1,74 @@
+"""Keyed names of things: what is looked up in the vault and what an event is called in a table. HMAC over unambiguous messages; pure.
+
+The same function exists twice, in Python and as a Spark column expression, and a test holds them together. In Spark the key is never a literal:
+it comes as two columns (HMAC's inner and outer pad) of a one-row file in the run's private folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+KEY_BYTES = 32
+NAME_BYTES = 16
+_BLOCK = 64  # of SHA-256
+
+
+def message(*parts: str) -> bytes:
+    """The parts as netstrings (`3:web,2:id,`): two different lists of parts never give the same bytes, whatever the parts contain."""
+    return b"".join(b"%d:%b," % (len(raw), raw) for raw in (part.encode() for part in parts))
+
+
+def keyed_name(key: bytes, *parts: str) -> bytes:
+    """First 16 bytes of HMAC-SHA256 of the parts."""
+    return hmac.digest(key, message(*parts), "sha256")[:NAME_BYTES]
+
+
+def event_id(key: bytes, client: str, event: str, identifier: str) -> bytes:
+    """The stored id of an event: 16 bytes, a keyed hash of its identity (client, type, id); the same in every run."""
+    return keyed_name(key, client, event, identifier)
+
+
+def lookup_of(index_key: bytes, kind: str, identifier: str) -> bytes:
+    """Where a person's row is in the vault: 16 bytes that tell nothing without the index key."""
+    return keyed_name(index_key, kind, identifier)
+
+
+def plain_name(*parts: str) -> bytes:
+    """An unkeyed name of the parts, 16 bytes: joins rows with what was computed for them inside a private folder. Never stored in a table."""
+    return hashlib.sha256(message(*parts)).digest()[:NAME_BYTES]
+
+
+def pads(key: bytes) -> tuple[bytes, bytes]:
+    """HMAC's inner and outer pad blocks of a key of at most 64 bytes: what `keyed_name_column` needs to know of it."""
+    if len(key) > _BLOCK:
+        raise ValueError(f"a key of {len(key)} bytes: HMAC pads keys of at most {_BLOCK}; use one of {KEY_BYTES}")
+    padded = key.ljust(_BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
+
+
+def message_column(*parts: Column) -> Column:
+    """`message` as a column expression (BINARY). The parts are STRING columns; null if any part is."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    framed = [piece for part in parts for piece in (F.octet_length(part).cast("string"), F.lit(":"), part, F.lit(","))]
+    return F.encode(F.concat(*framed), "UTF-8")
+
+
+def keyed_name_column(inner: Column, outer: Column, *parts: Column) -> Column:
+    """`keyed_name` as a column expression; `inner` and `outer` are BINARY columns holding the key's `pads`."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    digest = F.unhex(F.sha2(F.concat(inner, message_column(*parts)), 256))
+    return F.substring(F.unhex(F.sha2(F.concat(outer, digest), 256)), 1, NAME_BYTES)
+
+
+def plain_name_column(*parts: Column) -> Column:
+    """`plain_name` as a column expression."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    return F.substring(F.unhex(F.sha2(message_column(*parts), 256)), 1, NAME_BYTES)

@@ -1,0 +1,50 @@
+"""Keyed names: unambiguous, keyed, stable."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_defs.privacy.identity import event_id, keyed_name, lookup_of, message, pads, plain_name
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=4)
+KEY = bytes(range(32))
+
+
+@given(TEXTS, TEXTS)
+def test_other_parts_give_another_message(one: list[str], other: list[str]) -> None:
+    assert (message(*one) == message(*other)) == (one == other)
+
+
+def test_parts_cannot_be_shifted_into_each_other() -> None:
+    assert event_id(KEY, "web", "a/b", "1") != event_id(KEY, "weba", "/b", "1")
+    assert message("1:a,", "") != message("", "1:a,")
+
+
+def test_an_event_id_is_the_hmac_of_its_identity_and_never_changes() -> None:
+    assert event_id(KEY, "web", "listening/track_played", "01") == hmac.new(KEY, b"3:web,22:listening/track_played,2:01,", hashlib.sha256).digest()[:16]
+    assert event_id(KEY, "web", "listening/track_played", "01") != event_id(KEY[::-1], "web", "listening/track_played", "01")
+
+
+def test_kinds_do_not_meet() -> None:
+    assert lookup_of(KEY, "person", "7") != lookup_of(KEY, "device", "7")
+
+
+@given(st.binary(max_size=64), TEXTS)
+def test_the_pads_are_those_of_hmac(key: bytes, parts: list[str]) -> None:
+    inner, outer = pads(key)
+    digest = hashlib.sha256(outer + hashlib.sha256(inner + message(*parts)).digest()).digest()
+    assert digest[:16] == keyed_name(key, *parts)
+
+
+def test_too_long_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 64"):
+        pads(bytes(65))
+
+
+def test_a_plain_name_needs_no_key() -> None:
+    assert plain_name("person", "7") == hashlib.sha256(b"6:person,1:7,").digest()[:16]
