@@ -39,7 +39,7 @@ COLUMNS: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
 DDL = ", ".join(f"`{name}` {kind}" for name, (kind, _) in COLUMNS.items())
 ROW = st.tuples(*(st.none() | values for _, values in COLUMNS.values()))
 
-on_spark = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+on_spark = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def content(frame: DataFrame) -> bytes:
