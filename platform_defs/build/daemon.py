@@ -12,7 +12,7 @@ from platform_defs.build import dagster_private
 # A backfill of 72 hours is three runs: at 30 s a look it waits longer than it works.
 LOOP_SECONDS = 2
 # A domain that was applied must be live within 15 s.
-RELOAD_SECONDS = 5
+RELOAD_SECONDS = 10
 
 
 def main() -> None:
