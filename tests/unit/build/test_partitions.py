@@ -12,7 +12,7 @@ from platform_defs.contracts.contract import Input
 from platform_defs.contracts.partitions import Cadence, hours_of, key_at, key_of, keys_between, shift, step, window_of
 from tests.unit.build.contracts import newest, over
 
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
 
 
 def drawn(reader: Cadence, read: Input, upstream: Cadence, key: str) -> list[str]:
