@@ -104,7 +104,8 @@ class WindowInput(Canonical):
     """An input read over a window of its own partitions around the one being built. Offsets are in `unit`, ends included (DESIGN 10).
 
     `endpoint` is a full key (`listening/track_played`); equal to the reader's own key it is a self-read (running totals).
-    `same` marks the plain form ("the same hour", or for a daily reader the day's 24 hours or the same day).
+    The plain form is (0, 0) in the reader's own unit: "the same hour"; of a daily reader "the same day", which of an hourly input is its
+    24 hours. Otherwise the unit is the input's cadence (resolving refuses anything else).
     """
 
     kind: Literal["window"] = "window"
@@ -144,6 +145,7 @@ class Contract(Canonical):
         fields: wire form of an event or source row; empty for an endpoint.
         columns: the table's columns in order, without the platform's `hour` / `day`.
         unique: the columns that are the key within a partition; empty if none.
+        schema_description: what the schema of an endpoint says of its columns as a whole.
         code_version: `version=` or the hash of the function, schema, inputs and helpers.
         start: first partition's first instant, `2026-01-01` or `2026-01-01T00`.
     """
@@ -171,6 +173,7 @@ class Contract(Canonical):
     secrets: tuple[str, ...] = ()
     shared: bool = False
     on_erase: str | None = None
+    schema_description: str = ""
     code_version: str
 
     @property
