@@ -11,9 +11,13 @@ A line of a segment, canonical JSON in this key order, one event each, UTF-8:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from platform_defs.lake.files import files_of
 
 
 class Stored(BaseModel):
@@ -72,3 +76,38 @@ def segment_path(event: str, hour: str, receiver: str, seal: int) -> str:
 def manifest_path(receiver: str, seal: int) -> str:
     """Path of a manifest below the landing root."""
     return f"manifests/{receiver}/{seal:012d}.json"
+
+
+class LandingStore:
+    """The landing as its readers see it: where a segment lies, whether it is still there, what the manifests list."""
+
+    def __init__(self, root: str) -> None:
+        """`root`: the landing's folder."""
+        self.root = root.rstrip("/")
+
+    def path(self, relative: str) -> str:
+        """Where a segment or manifest lies, from its path below the root. Raises ValueError if that leads out of the landing."""
+        if relative.startswith("/") or ".." in relative.split("/"):
+            raise ValueError("a segment's path leads out of the landing: the manifest that lists it is not ours")
+        return f"{self.root}/{relative}"
+
+    def missing(self, relatives: Iterable[str]) -> list[str]:
+        """Those of the paths that are not there (any more), in the order given."""
+        return [relative for relative in relatives if not Path(self.path(relative)).is_file()]
+
+    def manifests(self) -> Iterator[SealManifest]:
+        """All manifests, by receiver and seal. Raises ValueError for one that cannot be understood, naming the file."""
+        files = files_of(self.root)
+        for receiver in files.names(f"{self.root}/manifests"):
+            for name in files.names(f"{self.root}/manifests/{receiver}"):
+                if not name.endswith(".json") or name.startswith("."):
+                    continue
+                path = f"{self.root}/manifests/{receiver}/{name}"
+                try:
+                    yield SealManifest.model_validate_json(files.read(path))
+                except ValidationError as error:
+                    raise ValueError(f"{path} is no manifest ({error.error_count()} errors): restore it, or move it away to go on without it") from None
+
+    def remove(self, relative: str) -> bool:
+        """Removes a segment, manifest or folder below the root; whether there was one."""
+        return files_of(self.root).remove(self.path(relative))

@@ -1,0 +1,97 @@
+"""Small files beside the tables: list, read, write in one piece, remove. Tables themselves are Spark's and Delta's matter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+
+class Files(Protocol):
+    """What the lake asks of a storage for its small files. Paths are as `Lake` gives them."""
+
+    def names(self, folder: str) -> list[str]:
+        """Names in the folder, sorted; none if there is no such folder."""
+
+    def read(self, path: str) -> bytes:
+        """Content of a file; raises FileNotFoundError."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Writes the file: it is there complete and durable, or as it was before."""
+
+    def make_folder(self, folder: str) -> None:
+        """Makes a folder that its owner alone may read; harmless if it is there."""
+
+    def remove(self, path: str) -> bool:
+        """Removes a file or a folder with all in it; whether there was one."""
+
+
+class LocalFiles:
+    """Files of a local folder: 0600, folders 0700."""
+
+    def names(self, folder: str) -> list[str]:
+        """Names in the folder, sorted; none if there is no such folder."""
+        try:
+            return sorted(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def read(self, path: str) -> bytes:
+        """Content of a file; raises FileNotFoundError."""
+        return Path(path).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        """Writes beside the file, syncs, renames, syncs the folder: a crash leaves the old content or the new."""
+        target = Path(path)
+        self.make_folder(str(target.parent))
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")  # mkstemp makes 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    def make_folder(self, folder: str) -> None:
+        """Makes a folder and its missing parents, 0700; harmless if it is there."""
+        missing = []
+        path = Path(folder)
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
+        for made in reversed(missing):
+            made.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(made.parent)
+
+    def remove(self, path: str) -> bool:
+        """Removes a file or a folder with all in it; whether there was one."""
+        target = Path(path)
+        try:
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def files_of(root: str) -> Files:
+    """The files of a storage. Raises ValueError for a storage there is no implementation of."""
+    if "://" in root:
+        raise ValueError(f"{root}: the lake's small files can be kept in a local folder only; give a path")
+    return LocalFiles()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
