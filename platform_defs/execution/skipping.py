@@ -1,0 +1,49 @@
+"""Whether a partition needs building at all: pure, from what the ledger says and what would be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from platform_defs.contracts.partitions import start_of
+from platform_defs.execution.platform import Trigger
+from platform_defs.planning.facts import Published
+
+PERSONS: frozenset[Trigger] = frozenset({"click", "range", "command"})
+"""Triggers behind which stands a person: such a rebuild chooses its `as_of` snapshots anew."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a build was asked for, as far as skipping depends on it."""
+
+    run_id: str
+    trigger: Trigger
+    requested_at: datetime
+    force: bool
+
+
+def before_start(key: str, start: str) -> bool:
+    """Whether the partition lies before the endpoint's first one: such a partition is empty and complete without being built."""
+    return start_of(key) < start_of(start)
+
+
+def why_current(asked: Asked, digest: bytes, code: str, published: Published | None, head_known: bool) -> str | None:
+    """Why the partition need not be built, in words; None if it must be.
+
+    A click rebuilds even what is current, unless somebody's build of it was published after the click: then the click has got what it wanted.
+    So ends a double click, and a repeated run.
+
+    Args:
+        digest: over the content of what would be read now.
+        code: the contract's code version now.
+        head_known: whether the table's newest version is one the ledger knows. If not, somebody wrote past the ledger, or a build died between
+            commit and record: what lies there is nobody's word.
+    """
+    if published is None or not head_known:
+        return None
+    same = published.inputs == digest and published.code == code
+    by = f"built by run {published.run_id}"
+    if asked.force or asked.trigger == "click":
+        return f"current, {by} after this was asked for" if same and published.built_at > asked.requested_at else None
+    return f"current, {by}" if same else None

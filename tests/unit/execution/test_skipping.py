@@ -1,0 +1,54 @@
+"""When a partition is current and need not be built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from platform_defs.execution.platform import Trigger
+from platform_defs.execution.skipping import Asked, before_start, why_current
+from platform_defs.planning.facts import Published
+
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+PUBLISHED = Published(content=b"c", inputs=b"i" * 16, rows=3, version=7, code="v1", built_at=NOW, run_id="earlier")
+
+
+def why(trigger: Trigger = "schedule", *, force: bool = False, requested_at: datetime = NOW + timedelta(hours=1), **changes: Any) -> str | None:
+    facts: dict[str, Any] = {"digest": b"i" * 16, "code": "v1", "published": PUBLISHED, "head_known": True}
+    return why_current(Asked("mine", trigger, requested_at, force), **{**facts, **changes})
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "range", "late", "retry", "command"])
+def test_equal_inputs_and_code_are_current(trigger: Trigger) -> None:
+    assert why(trigger) == "current, built by run earlier"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"published": None}, {"digest": b"j" * 16}, {"code": "v2"}, {"head_known": False}],
+    ids=["never built", "other inputs", "other code", "somebody wrote past the ledger"],
+)
+def test_anything_else_is_built(changes: dict[str, Any]) -> None:
+    assert why(**changes) is None
+
+
+def test_force_and_a_click_rebuild_what_is_current() -> None:
+    assert why(force=True) is None
+    assert why("click") is None
+
+
+@pytest.mark.parametrize(("trigger", "force"), [("click", False), ("click", True), ("range", True)])
+def test_what_was_built_after_it_was_asked_for_is_not_built_again(trigger: Trigger, force: bool) -> None:
+    built = replace(PUBLISHED, built_at=NOW + timedelta(hours=2))
+    assert why(trigger, force=force, published=built) == "current, built by run earlier after this was asked for"
+    assert why(trigger, force=force, published=built, digest=b"j" * 16) is None
+
+
+def test_before_start() -> None:
+    assert before_start("2026-01-01T05", "2026-01-01T06")
+    assert not before_start("2026-01-01T06", "2026-01-01T06")
+    assert not before_start("2026-01-01", "2026-01-01")
+    assert before_start("2025-12-31", "2026-01-01")
