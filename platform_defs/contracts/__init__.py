@@ -16,7 +16,9 @@ from platform_defs.contracts.policies import Domain, Lateness
 from platform_defs.contracts.sources import NotReady, RawFile, current_secret, source
 
 if TYPE_CHECKING:
-    from platform_defs.contracts.schema import Schema, T, field, people, person
+    from pyspark.sql import types as T
+
+    from platform_defs.contracts.schema import Schema, field, people, person
 
 __all__ = [
     "Domain",

@@ -280,7 +280,9 @@ class Compiler:
             self.problem(declared, "start", f"{start} is an hour, and days are whole", f'Write start="{start[:10]}"')
             return None
         if self.domain.start is not None and first < window_of(self.domain.start).start:
-            self.problem(declared, "start", f"{start} is before its domain's start, {self.domain.start}", "Begin later, or move the domain's start in domain.py")
+            self.problem(
+                declared, "start", f"{start} is before its domain's start, {self.domain.start}", "Begin later, or move the domain's start in domain.py"
+            )
             return None
         return start
 

@@ -48,5 +48,6 @@ class NotPersonal:
 
 
 def _marked(schema: CoreSchema, mark: Personal | NotPersonal) -> CoreSchema:
-    schema.setdefault("metadata", {})[METADATA] = mark
+    node: dict[str, Any] = schema  # type: ignore[assignment]
+    node.setdefault("metadata", {})[METADATA] = mark
     return schema

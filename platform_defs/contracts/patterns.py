@@ -202,7 +202,9 @@ class _Parser:
         if char == "\\":
             return self.escape()
         if char in "[^" or (char in "&~-" and self.peek() == char):  # Java and Rust read class operators here
-            raise PatternError(f"{char!r} inside [ ] must be written \\{char}" if char in "[^-" else f"{char}{char} inside [ ] is an operator in Java: write it once")
+            raise PatternError(
+                f"{char!r} inside [ ] must be written \\{char}" if char in "[^-" else f"{char}{char} inside [ ] is an operator in Java: write it once"
+            )
         return char
 
     def times(self) -> tuple[int, int | None]:
@@ -222,7 +224,7 @@ class _Parser:
             if least > _MOST or (bounds[1] or 0) > _MOST or (bounds[1] is not None and bounds[1] < least):
                 raise PatternError(f"a repetition {{m,n}} needs m <= n <= {_MOST}; say longer lengths with max_length")
         else:
-            bounds = {"?": (0, 1), "*": (0, None), "+": (1, None)}[char]  # type: ignore[assignment]
+            bounds = {"?": (0, 1), "*": (0, None), "+": (1, None)}[char]
         if self.peek() in ("?", "*", "+", "{"):
             raise PatternError("a repetition of a repetition (also the lazy and possessive forms) is not in the common subset")
         return bounds

@@ -6,9 +6,8 @@ Read from the class's core schema, that is from what Pydantic will really do. Th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
@@ -123,7 +122,7 @@ class _Reader:
         if nullable:
             node = self.node(node["schema"], marks)
         mark = self.one_mark(marks)
-        wire = self.type(node, outer, covered=mark is not None)
+        wire = self.kind_of(node, outer, covered=mark is not None)
         if isinstance(mark, Personal):
             if outer:
                 raise _Refused("a Personal value stands inside another record", "Move the field to the event itself")
@@ -158,14 +157,15 @@ class _Reader:
             raise _Refused(f"a contract cannot hold {', '.join(strange)}", "Use ge, gt, le, lt, min_length, max_length, pattern, max_digits and decimal_places")
         return node
 
-    def type(self, node: dict[str, Any], outer: tuple[type, ...], covered: bool) -> WireType:
+    def kind_of(self, node: dict[str, Any], outer: tuple[type, ...], covered: bool) -> WireType:
         match node["type"]:
             case "str":
                 return _text(node, covered)
             case "int":
                 return WireType(kind="integer", **_integer_limits(node))
             case "float":
-                return WireType(kind="number", **{k: repr(float(node[k])) for k in _LIMITS if node.get(k) is not None})
+                limits: dict[str, Any] = {key: repr(float(value)) for key, value in _limits(node)}
+                return WireType(kind="number", **limits)
             case "decimal":
                 return _decimal(node)
             case "bool":
@@ -193,7 +193,7 @@ class _Reader:
         node = self.node(node, marks)
         if any(isinstance(mark, Personal) for mark in marks):
             raise _Refused("Personal stands inside a list or dict", "Mark a field of the event itself, or send one event a person")
-        return self.type(node, outer, covered or bool(marks))
+        return self.kind_of(node, outer, covered or bool(marks))
 
     def record(self, cls: Any, outer: tuple[type, ...]) -> tuple[WireField, ...]:
         if not issubclass(cls, Record):
@@ -278,13 +278,12 @@ def _decimal(node: dict[str, Any]) -> WireType:
     digits, places = node.get("max_digits"), node.get("decimal_places")
     if digits is None or places is None or not 1 <= digits <= 38 or not 0 <= places <= digits:
         raise _Refused("a Decimal needs its digits (at most 38) and places", "Write Annotated[Decimal, Field(max_digits=12, decimal_places=2)]")
-    return WireType(kind="decimal", digits=digits, places=places, **{key: str(value) for key, value in _limits(node)})
+    limits: dict[str, Any] = {key: str(value) for key, value in _limits(node)}
+    return WireType(kind="decimal", digits=digits, places=places, **limits)
 
 
-def _limits(node: dict[str, Any]) -> Iterator[tuple[Literal["ge", "gt", "le", "lt"], Any]]:
-    for key in ("ge", "gt", "le", "lt"):
-        if node.get(key) is not None:
-            yield key, node[key]  # type: ignore[misc]
+def _limits(node: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, node[key]) for key in _LIMITS if node.get(key) is not None]
 
 
 def _instant(node: dict[str, Any]) -> WireType:

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pandera.pyspark as pa
+from pandera.api.pyspark.model_config import BaseConfig
 from pandera.errors import SchemaInitError
-from pyspark.sql import types as T  # noqa: N812  (the name authors know it by)
+from pyspark.sql import types as T
 
 from platform_defs.contracts.contract import Check, Column, OnFail
 from platform_defs.contracts.errors import ContractError
@@ -34,16 +35,16 @@ _PLAIN = {
 }
 
 
-class Schema(pa.DataFrameModel):  # type: ignore[misc]
+class Schema(pa.DataFrameModel):  # type: ignore[type-arg]
     """What every partition of an endpoint must look like: exactly these columns, not null unless said, each with its checks."""
 
-    class Config(pa.DataFrameModel.Config):  # type: ignore[misc]
+    class Config(BaseConfig):
         """Of these, authors set `unique`: the columns that are the key within a partition."""
 
         strict = True
 
     @classmethod
-    def example(cls, **given: Any) -> dict[str, Any]:
+    def example(cls, **given: Any) -> dict[str, Any]:  # type: ignore[override]
         """A row that fits the columns; what is not given is drawn from the running count, so keys differ and runs repeat."""
         from platform_defs.contracts.example import example_row
 
@@ -147,7 +148,9 @@ def ddl_of(kind: Any) -> str:
             return f"STRUCT<{', '.join(f'{part.name}: {ddl_of(part.dataType)}' for part in kind.fields)}>"
     name = _PLAIN.get(type(kind))
     if name is None:
-        raise ValueError(f"{kind} is no type of a contract", f"Use one of T's: {', '.join(sorted(t.__name__ for t in _PLAIN))}, DecimalType, ArrayType, MapType")
+        raise ValueError(
+            f"{kind} is no type of a contract", f"Use one of T's: {', '.join(sorted(t.__name__ for t in _PLAIN))}, DecimalType, ArrayType, MapType"
+        )
     return name
 
 

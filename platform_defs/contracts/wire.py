@@ -6,9 +6,9 @@ The receiver and the intake use these, from the registry, never the author's cod
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
-from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel, Field, create_model
@@ -41,11 +41,8 @@ def model_of_fields(name: str, fields: tuple[WireField, ...]) -> type[Record]:
     """As `model_of`, of bare fields."""
     parts: dict[str, Any] = {}
     for field in fields:
-        about = {"description": field.description} if field.description else {}
-        if field.required:
-            parts[field.name] = (_annotation(name, field), Field(**about))
-        else:
-            parts[field.name] = (_annotation(name, field), Field(default=value_of(field, field.default)[0], **about))
+        default = ... if field.required else value_of(field, field.default)[0]
+        parts[field.name] = (_annotation(name, field), Field(default, description=field.description or None))
     return create_model(name, __base__=Record, **parts)
 
 

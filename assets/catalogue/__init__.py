@@ -1,0 +1,1 @@
+"""The music itself: which tracks there are and what others say of them."""

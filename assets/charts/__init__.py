@@ -1,0 +1,1 @@
+"""How tracks fare: what listening comes to, by hour and by day."""
