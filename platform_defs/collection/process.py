@@ -99,10 +99,13 @@ class Collector:
         )
 
     def start(self) -> None:
-        """Reads the contracts, seals and records what an earlier process left, and seals from now on."""
+        """Reads the contracts, seals and records what an earlier process left, makes itself known to the ledger, and seals from now on."""
         self.registry.start()
+        try:
+            self.sealer.seal_once()
+        except OSError as error:
+            _LOG.error("what an earlier process left cannot be sealed now (%s); it is tried again", type(error).__name__)
         self.sealer.start(self._config.seal_every)
-        self.log.full.set()
 
     def stop(self) -> bool:
         """Seals all, deregisters, lets go of the spool. False if something stays to be sealed or recorded by the next start."""

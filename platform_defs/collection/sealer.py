@@ -33,13 +33,13 @@ _LEVEL = 1
 class SealLedger(Protocol):
     """What the sealer tells the ledger; satisfied by `Ledger.landing`. All are idempotent and raise whatever the driver raises."""
 
-    def record_seal(self, manifest: SealManifest) -> None:
+    def record_seal(self, manifest: SealManifest) -> object:
         """Makes a seal's segments known."""
 
-    def beat(self, receiver: str, sealed_until: datetime, at: datetime) -> None:
+    def beat(self, receiver: str, sealed_until: datetime, at: datetime) -> object:
         """The receiver lives; every event it acknowledged before `sealed_until` is in a recorded segment."""
 
-    def deregister(self, receiver: str) -> None:
+    def deregister(self, receiver: str) -> object:
         """The receiver has ended in order and holds nothing back: nobody waits for it."""
 
 
@@ -185,7 +185,7 @@ class Sealer:
             self._disk.remove(self._spool / f"{number:012d}.sealed")
         return True
 
-    def _tell(self, call: Callable[[], None]) -> bool:
+    def _tell(self, call: Callable[[], object]) -> bool:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - whatever the ledger's driver raises; its text may name a host, not an event
