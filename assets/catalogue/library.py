@@ -30,7 +30,7 @@ _FIRST = (
     "Early",
     "Crooked",
     "Blue",
-]
+)
 _SECOND = (
     "Harbour",
     "Engine",
@@ -48,7 +48,7 @@ _SECOND = (
     "Garden",
     "Mirror",
     "Tide",
-]
+)
 _ARTISTS = (
     "Larkfield",
     "The Copper Wires",
