@@ -1,0 +1,129 @@
+"""The registry: the contracts that are in force, since when, by which git ref. Whether a contract may change so is decided before (contracts)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from sqlalchemy import Connection, text
+
+from platform_defs.contracts.contract import Contract
+from platform_defs.ledger.store import Lock, Store
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one `apply` changed: keys, and the registry's version afterwards (unchanged if nothing did)."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    version: int
+
+    @property
+    def any(self) -> bool:
+        """Whether anything changed."""
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One contract as it once was; `contract` None: it was removed."""
+
+    version: int
+    contract: Contract | None
+    git_ref: str
+    applied_at: datetime
+
+
+class Registry:
+    """Contracts in force, by key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cached: tuple[int, Mapping[str, Contract]] = (-1, MappingProxyType({}))
+
+    def apply(self, contracts: Iterable[Contract], git_ref: str, domains: Iterable[str] | None = None) -> Applied:
+        """Puts these contracts in force, all or none; the same again changes nothing.
+
+        Args:
+            contracts: all of the domains in question.
+            domains: what is not given and belongs to one of these is removed. None: whatever is not given is removed.
+        """
+        given = {contract.key: contract for contract in contracts}
+        scope = None if domains is None else set(domains)
+        with self._store.transaction() as connection:
+            self._store.lock(connection, Lock.REGISTRY)
+            rows = connection.execute(text("SELECT id, key, cadence, digest FROM endpoints WHERE contract IS NOT NULL")).all()
+            current = {row.key: row for row in rows if scope is None or row.key.partition("/")[0] in scope}
+            added = sorted(given.keys() - {row.key for row in rows})
+            removed = sorted(current.keys() - given.keys())
+            in_force = {row.key: row for row in rows}
+            changed = sorted(key for key in given.keys() & in_force.keys() if given[key].digest != in_force[key].digest)
+            version = self._version(connection)
+            if not (added or removed or changed):
+                return Applied((), (), (), version)
+            version += 1
+            stamp = {"version": version, "git_ref": git_ref, "at": self._store.clock()}
+            connection.execute(text("INSERT INTO registry_versions (version, git_ref, applied_at) VALUES (:version, :git_ref, :at)"), stamp)
+            # A changed cadence is a new history: its old row is retired like a removed one.
+            retired = [in_force[key].id for key in removed] + [in_force[key].id for key in changed if in_force[key].cadence != given[key].cadence]
+            if retired:
+                connection.execute(
+                    text("UPDATE endpoints SET contract = NULL, digest = NULL, version = :v WHERE id = ANY(:ids)"), {"v": version, "ids": retired}
+                )
+            written = [given[key] for key in added + changed]
+            if written:
+                connection.execute(
+                    text(
+                        "INSERT INTO endpoints (key, cadence, kind, contract, digest, version) VALUES (:key, :cadence, :kind, :contract, :digest, :version) "
+                        "ON CONFLICT (key, cadence) DO UPDATE SET kind = excluded.kind, contract = excluded.contract, digest = excluded.digest, "
+                        "version = excluded.version"
+                    ),
+                    [
+                        {"key": c.key, "cadence": c.cadence, "kind": c.kind, "contract": c.canonical_json(), "digest": c.digest, "version": version}
+                        for c in written
+                    ],
+                )
+            connection.execute(
+                text(
+                    "INSERT INTO contract_history (endpoint_id, version, contract, git_ref, applied_at) "
+                    "SELECT id, version, contract, :git_ref, :at FROM endpoints WHERE version = :version"
+                ),
+                stamp,
+            )
+            return Applied(tuple(added), tuple(changed), tuple(removed), version)
+
+    def version(self) -> int:
+        """Grows with every apply that changes something; 0: nothing was ever applied. Cheap: what a poller asks."""
+        with self._store.engine.connect() as connection:
+            return self._version(connection)
+
+    def current(self) -> Mapping[str, Contract]:
+        """The contracts in force, by key; read again only when the version has changed. Not to be modified."""
+        if self.version() != self._cached[0]:
+            known = {contract.digest: contract for contract in self._cached[1].values()}
+            with self._store.snapshot() as connection:
+                version = self._version(connection)
+                rows = connection.execute(text("SELECT key, contract, digest FROM endpoints WHERE contract IS NOT NULL ORDER BY key")).all()
+            contracts = {row.key: known.get(row.digest) or Contract.model_validate_json(row.contract) for row in rows}
+            self._cached = (version, MappingProxyType(contracts))
+        return self._cached[1]
+
+    def history(self, key: str) -> list[Revision]:
+        """All contracts this key ever had, newest first."""
+        query = text(
+            "SELECT h.version, h.contract, h.git_ref, h.applied_at FROM contract_history h JOIN endpoints e ON e.id = h.endpoint_id "
+            "WHERE e.key = :key ORDER BY h.version DESC, h.contract IS NULL"
+        )
+        with self._store.engine.connect() as connection:
+            rows = connection.execute(query, {"key": key}).all()
+        return [
+            Revision(row.version, None if row.contract is None else Contract.model_validate_json(row.contract), row.git_ref, row.applied_at) for row in rows
+        ]
+
+    @staticmethod
+    def _version(connection: Connection) -> int:
+        return int(connection.execute(text("SELECT coalesce(max(version), 0) FROM registry_versions")).scalar_one())

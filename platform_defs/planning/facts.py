@@ -1,0 +1,179 @@
+"""What planning knows of the world: plain frozen data that the ledger fills and tests write by hand. No rule belongs here.
+
+Partitions are keys (`2026-10-01T03`) everywhere in these types. All instants are aware, UTC; all durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.partitions import Cadence
+
+Origin = Literal["built", "imported"]
+TroubleName = Literal["refused", "failed", "stuck", "waiting"]
+Stage = Literal["requested", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Accounting of one event hour, in rows: landed = the sum of the others (`balanced`).
+
+    Attributes:
+        landed: rows of the segments the build knew of.
+        parked: put into the late table. pending: late and in no table yet. erased: dropped because their person was erased.
+    """
+
+    landed: int = 0
+    good: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    quarantined: int = 0
+    parked: int = 0
+    pending: int = 0
+    erased: int = 0
+
+    @property
+    def accounted(self) -> int:
+        """Rows whose whereabouts are known."""
+        return self.good + self.duplicate + self.conflict + self.quarantined + self.parked + self.pending + self.erased
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every landed row is accounted for."""
+        return self.landed == self.accounted
+
+    @property
+    def taken(self) -> int:
+        """Landed rows that the last build dealt with."""
+        return self.landed - self.pending
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The version of a partition that readers see.
+
+    Attributes:
+        content: hash of its rows; equal content makes nothing downstream stale.
+        inputs: 16 bytes over what it was built from (planning.digest).
+        version: Delta version of the table that holds it.
+        code: code version it was built by.
+        built_at: when it was last published.
+        pins: `as_of` choices, parameter -> snapshot key.
+        checks_passed, checks_failed: of that build; failed ones are warnings, or it would not be here.
+        origin: `imported` partitions are never due, stale or outdated by themselves.
+        first_built_at: its first publish: settle ages run from it. changed_at: when its content last changed. seen_at: when a build last found it good
+            (published or skipped). All three are kept by the ledger; what a caller gives is ignored.
+    """
+
+    content: bytes
+    inputs: bytes
+    rows: int
+    version: int
+    code: str
+    built_at: datetime
+    run_id: str
+    counts: Counts | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    checks_passed: int = 0
+    checks_failed: int = 0
+    origin: Origin = "built"
+    first_built_at: datetime | None = None
+    changed_at: datetime | None = None
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What went wrong with a partition's last try and was not mended since.
+
+    Attributes:
+        state: `waiting`: the try itself found that it must wait (a source's NotReady).
+        tries: failed tries in a row.
+        next_try: when the planner may ask again; None: not by itself, only on new input or new code.
+        inputs, code: what the try was made with; other ones are worth a new try.
+    """
+
+    state: TroubleName
+    reason: str
+    tries: int
+    at: datetime
+    next_try: datetime | None
+    inputs: bytes | None
+    code: str | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A partition that is asked for (`requested`) or being built (`running`)."""
+
+    stage: Stage
+    run_id: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What lies in the landing for one event hour: rows and segments; when the last of them was sealed; whether any of them has expired."""
+
+    rows: int
+    segments: int
+    last_sealed_at: datetime
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One receiver as the planner sees it.
+
+    Attributes:
+        sealed_until: every event it accepted before this instant is in a segment; None: it never sealed.
+        state: `live` counts for closing; `gone` deregistered cleanly; `lost` was given up by a person.
+    """
+
+    id: str
+    sealed_until: datetime | None
+    beat_at: datetime
+    state: Literal["live", "lost", "gone"]
+
+
+@dataclass(frozen=True)
+class EndpointFacts:
+    """All that matters of one endpoint within the span asked about.
+
+    Attributes:
+        landed: by hour, of an event type.
+    """
+
+    contract: Contract
+    published: Mapping[str, Published] = field(default_factory=dict)
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    landed: Mapping[str, Landed] = field(default_factory=dict)
+
+    @property
+    def cadence(self) -> Cadence:
+        """Hourly or daily."""
+        return self.contract.cadence
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The world at one instant, over one span.
+
+    Attributes:
+        since, until: the span that is decided about; facts of inputs reach further where windows do.
+        asked: the endpoints to decide about, by key; the others are there because these read them.
+        endpoints: by key.
+        receivers: all that ever beat and were not forgotten.
+    """
+
+    since: datetime
+    until: datetime
+    asked: tuple[str, ...]
+    endpoints: Mapping[str, EndpointFacts]
+    receivers: tuple[Receiver, ...] = ()
