@@ -9,15 +9,14 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 PRIVATE = 0o700
@@ -32,8 +31,8 @@ _FOLDERS: dict[str, int | None] = {
     "vault": PRIVATE,
 }
 # A unix socket's path may have 107 bytes on Linux and 103 on macOS.
-_SOCKET_PATH_BYTES = 103
-_LONGEST_SOCKET_NAME = 40
+_SOCKET_PATH_BYTES = 107 if sys.platform.startswith("linux") else 103
+_LONGEST_SOCKET_NAME = 32  # `code-<domain>.sock`
 
 
 class HomeUnusable(RuntimeError):
@@ -76,7 +75,10 @@ class Home:
         return self.root / "logs"
 
     def prepare(self) -> None:
-        """Makes the folders with their modes; harmless if they are there. Raises HomeUnusable if that is not allowed or there is no room."""
+        """Makes the folders with their modes; harmless if they are there. Raises HomeUnusable if that is not allowed or the path is too long for sockets."""
+        longest = _SOCKET_PATH_BYTES - _LONGEST_SOCKET_NAME - len("/run/")
+        if len(os.fsencode(self.root)) > longest:
+            raise HomeUnusable(f"{self.root} is too long a path: sockets below it would not open. Set BACKLINE_HOME to a folder of at most {longest} bytes.")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for name, mode in _FOLDERS.items():
@@ -94,10 +96,6 @@ class Home:
     def lock(self) -> HomeLock:
         """The lock of this home, not yet taken."""
         return HomeLock(self.run / "lock")
-
-    def sockets(self) -> SocketFolder:
-        """A private folder whose path is short enough for unix sockets."""
-        return SocketFolder(self.run / "sockets")
 
 
 class HomeLock:
@@ -157,27 +155,6 @@ class HomeLock:
         self._file.truncate()
         self._file.write(text)
         self._file.flush()
-
-
-class SocketFolder:
-    """A 0700 folder for unix sockets: the wanted one, or one below the temporary folder when the wanted path is too long for a socket."""
-
-    def __init__(self, wanted: Path) -> None:
-        self._wanted = wanted
-        self._path: Path | None = None
-
-    def __enter__(self) -> Path:
-        if len(os.fsencode(self._wanted)) + 1 + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_BYTES:
-            shutil.rmtree(self._wanted, ignore_errors=True)
-            self._wanted.mkdir(mode=PRIVATE)
-            self._path = self._wanted
-        else:
-            self._path = Path(tempfile.mkdtemp(prefix="backline-"))
-        return self._path
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
 
 
 def free_port(wanted: int | None = None) -> int:

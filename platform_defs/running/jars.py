@@ -1,6 +1,8 @@
 """The jars Spark needs beside its own: read from jars.lock, resolved once through the Ivy that Spark brings, verified, cached.
 
 Only what the lock names is resolved (`transitive="false"`): Delta's own list would drag in another Hadoop.
+
+    python -m platform_defs.running.jars        fetches what is missing
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platform_defs.running.java import Java
+from platform_defs.running.java import Java, NoJava, choose
 
 LOCK = Path(__file__).parents[2] / "jars.lock"
 _LINE = re.compile(r"([\w.\-]+):([\w.\-]+):([\w.\-]+)\s+([0-9a-f]{64})")
@@ -75,6 +77,21 @@ def ensure(java: Java, spark_home: Path, environ: Mapping[str, str], lock: Path 
         folder.mkdir(parents=True, exist_ok=True)
         _fetch(missing, java, spark_home, environ, folder)
     return [folder / jar.file for jar in jars]
+
+
+def cached() -> bool:
+    """Whether all locked jars are in the cache, whole."""
+    return all(_is(cache_folder() / jar.file, jar) for jar in read_lock())
+
+
+def main() -> None:
+    """Fetches what is missing; exit code 1 and the reason if that fails."""
+    import pyspark
+
+    try:
+        ensure(choose(os.environ), Path(pyspark.__file__).parent, os.environ)
+    except (JarError, NoJava) as error:
+        sys.exit(str(error))
 
 
 def _is(path: Path, jar: Jar) -> bool:
@@ -136,3 +153,7 @@ def _trust(work: Path) -> list[str]:
     store = work / "trust.p12"
     store.write_bytes(pkcs12.serialize_java_truststore(certificates, BestAvailableEncryption(_PASSWORD.encode())))
     return [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}"]
+
+
+if __name__ == "__main__":
+    main()

@@ -47,13 +47,13 @@ class Spec:
     Attributes:
         name: also the name of its log, `<logs>/<name>.log`.
         command: program and arguments.
-        environment: what it gets beside the supervisor's own environment; alone if `inherit` is False.
+        environment: what it gets beside what all children get.
+        inherit: whether it gets the supervisor's own environment too.
         folder: working directory.
         ready: asked until it says yes; None: ready once started. Must answer within a second or so.
         ready_seconds: how long it may take.
         stop_signal, stop_seconds: how it is asked to end, and how long it may take before SIGKILL.
         before: called before each start (stale sockets and the like).
-        user: the system user it runs as; None: the supervisor's.
     """
 
     name: str
@@ -66,7 +66,6 @@ class Spec:
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 8.0
     before: Callable[[], None] | None = None
-    user: str | None = None
 
 
 @dataclass
@@ -86,11 +85,13 @@ class Children:
         logs: folder of the logs (0700).
         mark: the supervisor's mark, given to every child (see keeper).
         tell: gets a sentence whenever a child died or came back.
+        environment: what every child gets beside the supervisor's own environment.
     """
 
-    def __init__(self, logs: Path, mark: str, tell: Callable[[str], None]) -> None:
-        self._logs, self._mark, self._tell = logs, mark, tell
+    def __init__(self, logs: Path, mark: str, tell: Callable[[str], None], environment: Mapping[str, str] | None = None) -> None:
+        self._logs, self._mark, self._tell, self._environment = logs, mark, tell, environment or {}
         self._children: dict[str, _Child] = {}
+        self._retired: list[_Child] = []
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
@@ -113,6 +114,22 @@ class Children:
             raise
         return child.process.pid
 
+    def run(self, spec: Spec) -> tuple[int, str]:
+        """Runs a program that ends by itself; its exit code and what it wrote. Raises Stopping if it is time to stop, ChildFailed if it cannot be started."""
+        with self._lock:
+            if self._stopping.is_set():
+                raise Stopping(spec.name)
+            log = self.log_of(spec.name)
+            begun = log.stat().st_size if log.exists() else 0
+            child = _Child(spec, self._spawn(spec), time.monotonic())
+            self._retired = [old for old in self._retired if old.process.poll() is None] + [child]
+        while (code := child.process.poll()) is None:
+            if self._stopping.wait(_LOOK_SECONDS / 4):
+                raise Stopping(spec.name)
+        with log.open("rb") as file:
+            file.seek(begun)
+            return code, file.read().decode(errors="replace")
+
     def replace(self, spec: Spec) -> int:
         """Stops the child of that name, if there is one, and starts this one in its place; as `start`."""
         self.stop_one(spec.name)
@@ -124,6 +141,13 @@ class Children:
             child = self._children.pop(name, None)
         if child is not None:
             self._end([child])
+
+    def retire(self, name: str) -> None:
+        """Gives a child's name free: from now on it may end when it wants and is not started again. It is still ended with the others."""
+        with self._lock:
+            child = self._children.pop(name, None)
+            if child is not None:
+                self._retired = [old for old in self._retired if old.process.poll() is None] + [child]
 
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
@@ -162,7 +186,9 @@ class Children:
             groups = [list(names) for names in order]
             named = {name for names in groups for name in names}
             with self._lock:
+                retired, self._retired = self._retired, []
                 others = [name for name in self._children if name not in named]
+            self._end(retired)
             for names in (others, *groups):
                 with self._lock:
                     group = [self._children.pop(name) for name in names if name in self._children]
@@ -193,14 +219,13 @@ class Children:
             return subprocess.Popen(  # noqa: S603 - our own command lines
                 spec.command,
                 cwd=spec.folder,
-                env={**(os.environ if spec.inherit else {}), **spec.environment, keeper.MARK: self._mark},
+                env={**(os.environ if spec.inherit else {}), **self._environment, **spec.environment, keeper.MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,  # whatever a child writes is its owner's alone
                 preexec_fn=_die_with_parent(),
-                user=spec.user,
-                extra_groups=None if spec.user is None else [],
             )
         except OSError as error:
             raise ChildFailed(f"{spec.name} could not be started: {spec.command[0]}: {error.strerror}") from error

@@ -55,6 +55,11 @@ class SparkServerSettings:
     shuffle_partitions: int = 2
     conf: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def local(self) -> Path:
+        """Temporary files and the working directory; raw rows may spill here, so it is wiped."""
+        return self.folder / "local"
+
 
 class SparkServer:
     """One Spark Connect server process, in its own process group, so that a terminal's Ctrl-C reaches its starter first.
@@ -102,7 +107,7 @@ class SparkServer:
         self._end_leftover()
         self._token = secrets.token_urlsafe(32)
         for attempt in range(3):  # a port that was free may be taken before Java binds it
-            self._prepare()
+            prepare(self.settings)
             self._port = _free_port()
             self._spawn(chosen, spark_home, delta)
             if self._wait():
@@ -123,34 +128,20 @@ class SparkServer:
 
     @property
     def _local(self) -> Path:
-        return self.settings.folder / "local"
+        return self.settings.local
 
     @property
     def _pid_file(self) -> Path:
         return self.settings.folder / "pid"
 
-    def _prepare(self) -> None:
-        self.settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.settings.folder.chmod(0o700)
-        shutil.rmtree(self._local, ignore_errors=True)
-        self._local.mkdir(mode=0o700)
-        self.settings.log.parent.mkdir(parents=True, exist_ok=True)
-
     def _spawn(self, chosen: java.Java, spark_home: Path, delta: list[Path]) -> None:
-        environ = {name: value for name, value in self._environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "JDK_JAVA", "BACKLINE_"))}
-        environ |= {
-            "SPARK_HOME": str(spark_home),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_CONNECT_AUTHENTICATE_TOKEN": self._token,  # here and not on the command line, where every user of the machine could read it
-            "PYSPARK_PYTHON": sys.executable,
-            "TMPDIR": str(self._local),
-        }
         descriptor = os.open(self.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command(self.settings, chosen, spark_home, delta, self._port),
-                env=environ, cwd=self._local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
+                env=environment(self.settings, self._environ, spark_home, self._token),
+                cwd=self._local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
             )  # fmt: skip
         self._pid_file.write_text(f"{self._process.pid} {psutil.Process(self._process.pid).create_time()}")
 
@@ -184,9 +175,30 @@ class SparkServer:
             pass
 
 
+def prepare(settings: SparkServerSettings) -> None:
+    """Makes the server's folders and wipes what an earlier one left in them."""
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.folder.chmod(0o700)
+    shutil.rmtree(settings.local, ignore_errors=True)
+    settings.local.mkdir(mode=0o700)
+    settings.log.parent.mkdir(parents=True, exist_ok=True)
+
+
+def environment(settings: SparkServerSettings, environ: Mapping[str, str], spark_home: Path, token: str) -> dict[str, str]:
+    """The whole environment of the server: the given one without what would steer Spark or Java. Pure."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "JDK_JAVA", "BACKLINE_"))}
+    return kept | {
+        "SPARK_HOME": str(spark_home),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,  # here and not on the command line, where every user of the machine could read it
+        "PYSPARK_PYTHON": sys.executable,
+        "TMPDIR": str(settings.local),
+    }
+
+
 def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, delta: list[Path], port: int) -> list[str]:
     """The whole command line of the server. Pure."""
-    local = settings.folder / "local"
+    local = settings.local
     conf = {
         "spark.app.name": "backline",
         "spark.connect.grpc.binding.address": "127.0.0.1",

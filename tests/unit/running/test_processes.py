@@ -173,6 +173,24 @@ def test_replace_ends_the_old_before_the_new_starts(children: Children) -> None:
     assert children.pids() == {"a": second}
 
 
+def test_a_retired_child_gives_its_name_free_lives_on_and_ends_with_the_others(children: Children) -> None:
+    old = children.start(python("a", WAIT))
+    children.retire("a")
+    new = children.start(python("a", WAIT))
+    assert alive(old)
+    assert children.pids() == {"a": new}
+    children.stop([])
+    assert not alive(old)
+    assert not alive(new)
+
+
+def test_a_program_that_ends_by_itself_gives_its_code_and_words(children: Children) -> None:
+    children.watch()
+    for words in ("first", "second"):
+        assert children.run(python("a", f"print({words!r}); raise SystemExit(4)")) == (4, f"{words}\n")
+    assert children.pids() == {}
+
+
 SUPERVISOR = f"""
 import sys, signal
 from pathlib import Path

@@ -1,0 +1,123 @@
+"""The processes that make a Backline, as specs: command, environment, when each is ready, how it ends. In which order they start is in `supervisor`."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from platform_defs.build import processes as dagster
+from platform_defs.running import jars, java, spark_server
+from platform_defs.running.processes import Children, Spec
+from resources.settings import Settings
+
+DATABASE, SPARK, COLLECTOR, DAEMON, WEB = "postgres", "spark", "collector", "daemon", "webserver"
+_PROBE_SECONDS = 1.0
+
+
+def code_server_name(domain: str) -> str:
+    """What a domain's code server is called among the children."""
+    return f"code-{domain}"
+
+
+def database(home: Path) -> Spec:
+    """The embedded Postgres."""
+    ready = home / "run" / "postgres.ready"
+    return Spec(
+        DATABASE,
+        (sys.executable, "-m", "platform_defs.running.database", str(home / "pg"), str(ready)),
+        ready=ready.exists,
+        ready_seconds=150.0,  # crash recovery may take its time
+        stop_seconds=20.0,
+        before=lambda: ready.unlink(missing_ok=True),
+    )
+
+
+def spark(children: Children, home: Path, port: int, token: str, heap: str) -> Spec:
+    """The Spark Connect server. Looks for Java and has the jars fetched that are missing: raises NoJava or JarError."""
+    found = find_spec("pyspark")
+    if found is None or found.origin is None:
+        raise java.NoJava("the package pyspark is not installed: install backline[platform]")
+    spark_home = Path(found.origin).parent
+    chosen = java.choose(os.environ)
+    if not jars.cached():
+        # As a child, so that it ends with the others when somebody presses Ctrl-C.
+        code, words = children.run(Spec("jars", (sys.executable, "-m", "platform_defs.running.jars")))
+        if code:
+            raise jars.JarError(words.strip()[-2000:])
+    delta = jars.ensure(chosen, spark_home, os.environ)
+    settings = spark_server.SparkServerSettings(folder=home / "spark", log=home / "logs" / f"{SPARK}.log", heap=heap)
+    return Spec(
+        SPARK,
+        tuple(spark_server.command(settings, chosen, spark_home, delta, port)),
+        environment=spark_server.environment(settings, os.environ, spark_home, token),
+        inherit=False,
+        folder=settings.local,
+        ready=lambda: accepts(("127.0.0.1", port)),
+        ready_seconds=120.0,
+        stop_seconds=10.0,
+        before=lambda: spark_server.prepare(settings),
+    )
+
+
+def collector(settings: Settings, port: int) -> Spec:
+    """Receiver and sealer."""
+    return Spec(
+        COLLECTOR,
+        (sys.executable, "-m", "platform_defs.cli", "collector", "run", "--port", str(port)),
+        environment={"BACKLINE_HOME": str(settings.home)},
+        ready=lambda: answers(port, "/healthz"),
+        stop_seconds=10.0,
+    )
+
+
+def code_server(settings: Settings, domain: str, checkout: Path) -> Spec:
+    """The code server of one domain."""
+    path = dagster.socket_of(settings, domain)
+    return Spec(
+        code_server_name(domain),
+        dagster.code_server_command(settings, domain, checkout),
+        environment=dagster.environment(settings),
+        ready=lambda: accepts(str(path)),
+        ready_seconds=120.0,
+        before=lambda: path.unlink(missing_ok=True),
+    )
+
+
+def daemon(settings: Settings, workspace: Path) -> Spec:
+    """Dagster's daemon."""
+    return Spec(DAEMON, dagster.daemon_command(workspace), environment=dagster.environment(settings))
+
+
+def webserver(settings: Settings, workspace: Path, port: int) -> Spec:
+    """Dagster's web pages."""
+    return Spec(
+        WEB,
+        dagster.webserver_command(workspace, port),
+        environment=dagster.environment(settings),
+        ready=lambda: answers(port, "/server_info"),
+        ready_seconds=120.0,
+    )
+
+
+def accepts(address: tuple[str, int] | str) -> bool:
+    """Whether somebody takes connections at a TCP address or at a unix socket's path."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        return probe.connect_ex(address) == 0
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a server on this machine answers a GET with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
