@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,9 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
 
-from platform_defs.contracts.contract import Column, WireField, WireType
+from pydantic_core import to_jsonable_python
+
+from platform_defs.contracts.contract import Column, WireType
 from platform_defs.contracts.event import Record
 from platform_defs.contracts.patterns import PatternError, example_text
 from platform_defs.contracts.reading import read_fields
@@ -41,8 +44,9 @@ def example_of(cls: type[R], given: dict[str, Any]) -> R:
     values: dict[str, Any] = {}
     for field in read_fields(cls)[0]:
         if field.name not in given and field.required:
-            values[field.name] = _python(cls, field, n)
-    return cls(**{**values, **given})
+            values[field.name] = drawn(field.type, n, f"{cls.__name__}.{field.name}", field.personal.kind if field.personal else "text")
+    # by way of JSON, which is how values of the declared types come in, nested records and enums included
+    return cls.model_validate_json(json.dumps(to_jsonable_python({**values, **given})))
 
 
 def example_row(columns: Iterable[Column], given: dict[str, Any]) -> dict[str, Any]:
@@ -60,15 +64,6 @@ def _next() -> int:
         counter = count(1)
         _count.set(counter)
     return next(counter)
-
-
-def _python(cls: type[Record], field: WireField, n: int) -> Any:
-    value = drawn(field.type, n, f"{cls.__name__}.{field.name}", field.personal.kind if field.personal else "text")
-    if field.type.choices is None:
-        return value
-    annotation = cls.model_fields[field.name].annotation
-    members = {getattr(one, "value", one): one for one in annotation} if isinstance(annotation, type) else {}
-    return members.get(value, value)
 
 
 def drawn(wire: WireType, n: int, where: str, word: str = "text") -> Any:
@@ -91,7 +86,7 @@ def drawn(wire: WireType, n: int, where: str, word: str = "text") -> Any:
         case "boolean":
             return n % 2 == 1
         case "uuid":
-            return UUID(int=n, version=8)
+            return UUID(int=n, version=4)
         case "datetime":
             return _BASE + timedelta(seconds=n)
         case "list":
