@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from assets.catalogue.library import track_ids
+from assets.catalogue.library import LibraryTrack, library
 from platform_defs.cli.demo.aviation import Happening
 
 PEOPLE = 500
@@ -25,6 +25,7 @@ _HEARD = 0.7  # of the started tracks: heard for 30 seconds or to the end
 
 Platform = Literal["ios", "android", "web", "desktop"]
 _PLATFORMS: tuple[Platform, ...] = ("ios", "android", "web", "desktop")
+_COUNTRIES = ("DE", "ES", "FR", "GB", "JP", "SE", "US")
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,23 @@ class Listener:
     user_id: str
     email: str | None
     platform: Platform
+    country: str
 
 
 def people() -> list[Listener]:
     """The whole audience; every third has no e-mail address on file."""
     dice = random.Random(_SEED)  # noqa: S311 - a generator of examples, not of secrets
-    return [Listener(f"listener-{n:04d}", None if n % 3 == 0 else f"listener-{n:04d}@example.org", dice.choice(_PLATFORMS)) for n in range(PEOPLE)]
+    return [
+        Listener(f"listener-{n:04d}", None if n % 3 == 0 else f"listener-{n:04d}@example.org", dice.choice(_PLATFORMS), dice.choice(_COUNTRIES))
+        for n in range(PEOPLE)
+    ]
 
 
 def hour_of_listening(hour: datetime) -> list[Heard]:
     """All that happens in the hour that starts at `hour` (aware, on the hour), in order of time."""
     hour = hour.astimezone(UTC)
     dice = random.Random(f"{_SEED}:{hour:%Y-%m-%dT%H}")  # noqa: S311
-    tracks = track_ids()
+    tracks = library()
     found: list[Heard] = []
     for listener in people():
         if dice.random() < _BUSY[hour.hour]:
@@ -67,24 +72,25 @@ def hour_of_listening(hour: datetime) -> list[Heard]:
     return sorted(found, key=lambda heard: (heard.event.time, heard.event.id))
 
 
-def _session(listener: Listener, hour: datetime, tracks: tuple[str, ...], dice: random.Random) -> Iterator[Heard]:
+def _session(listener: Listener, hour: datetime, tracks: tuple[LibraryTrack, ...], dice: random.Random) -> Iterator[Heard]:
     at = hour + timedelta(seconds=dice.uniform(0, 3000))
     delay = timedelta(minutes=dice.uniform(10, 120)) if dice.random() < _OFFLINE else timedelta()
-    for number in range(dice.randint(1, 6)):
-        play_id = uuid.uuid5(_NAMESPACE, f"{listener.user_id}:{hour:%Y-%m-%dT%H}:{number}")
-        # The library's first tracks are the popular ones: a long tail by squaring a uniform draw.
-        track = tracks[int(len(tracks) * dice.random() ** 2)]
-        length = dice.randint(90_000, 330_000)
-        common: dict[str, Any] = {"play_id": str(play_id), "user_id": listener.user_id, "track_id": track, "platform": listener.platform}
-        yield _heard("listening/track_started", at, delay, common)
+    opened = uuid.uuid5(_NAMESPACE, f"{listener.user_id}:{hour:%Y-%m-%dT%H}")
+    app = {"user_id": listener.user_id, "platform": listener.platform, "app_version": "4.2.1", "country": listener.country}
+    yield _heard("listening/app_opened", str(opened), at, delay, app)
+    weights = [track.popularity for track in tracks]
+    for number, track in enumerate(dice.choices(tracks, weights, k=dice.randint(1, 6))):
+        play_id = str(uuid.uuid5(_NAMESPACE, f"{opened}:{number}"))
+        common: dict[str, Any] = {"play_id": play_id, "user_id": listener.user_id, "track_id": track.track_id, "platform": listener.platform}
+        yield _heard("listening/track_started", f"{play_id}-started", at, delay, {**common, "offline": bool(delay)})
         if dice.random() < _HEARD:
-            heard = min(length, dice.randint(30_000, 330_000))
-            yield _heard("listening/track_played", at + timedelta(milliseconds=heard), delay, {**common, "email": listener.email, "ms_played": heard})
+            heard = min(track.duration_ms, dice.randint(30_000, 330_000))
             at += timedelta(milliseconds=heard)
+            yield _heard("listening/track_played", f"{play_id}-played", at, delay, {**common, "email": listener.email, "ms_played": heard})
         else:
             at += timedelta(seconds=dice.uniform(2, 29))
 
 
-def _heard(kind: str, at: datetime, delay: timedelta, data: dict[str, Any]) -> Heard:
+def _heard(kind: str, id: str, at: datetime, delay: timedelta, data: dict[str, Any]) -> Heard:
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    return Heard(Happening(kind, f"{data['play_id']}-{kind.rpartition('_')[2]}", at, data), at + delay)
+    return Heard(Happening(kind, id, at, data), at + delay)

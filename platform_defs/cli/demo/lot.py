@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-TWICE = range(0, 10)  # of 1,000: sent twice
+TWICE = range(10)  # of 1,000: sent twice
 LATE = range(10, 30)  # of 1,000: sent only after their hour was built
 
 
