@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 Cadence = Literal["hourly", "daily"]
@@ -52,6 +53,7 @@ def cadence_of(key: str) -> Cadence:
     return window_of(key).cadence
 
 
+@lru_cache(maxsize=1 << 16)  # strptime takes 8 µs, and planning asks for the same few thousand keys again and again
 def window_of(key: str) -> Window:
     """The span a key stands for; raises PartitionKeyError unless the key is exactly of one of the two forms."""
     forms: tuple[tuple[Cadence, str], ...] = (("hourly", HOUR_FORMAT), ("daily", DAY_FORMAT))

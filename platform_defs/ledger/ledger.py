@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from platform_defs.ledger.attempts import Attempts, Transitions
+from platform_defs.ledger.facts import PlannerReads
 from platform_defs.ledger.landing import Landing
 from platform_defs.ledger.leases import Leases
 from platform_defs.ledger.partitions import Partitions
@@ -13,6 +14,7 @@ from platform_defs.ledger.registry import Registry
 from platform_defs.ledger.requests import Requests
 from platform_defs.ledger.store import Store
 from platform_defs.ledger.troubles import Troubles
+from platform_defs.planning.facts import Facts
 
 
 class Ledger:
@@ -35,10 +37,15 @@ class Ledger:
         self.partitions = Partitions(self.store, self.attempts, self.troubles)
         self.leases = Leases(self.store)
         self.requests = Requests(self.store)
+        self.planner = PlannerReads(self.store, self.registry)
 
     def create(self) -> None:
         """Makes the tables, and adds what is missing to those that are there; idempotent, safe from several processes at once."""
         self.store.create()
+
+    def facts(self, asked: str | Iterable[str], since: datetime, until: datetime) -> Facts:
+        """What `planning.decide` needs of a domain, or of some endpoints, for the partitions that begin in a span."""
+        return self.planner.facts(asked, since, until)
 
     def close(self) -> None:
         """Closes the pool's connections; the object may be used again."""

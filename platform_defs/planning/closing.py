@@ -1,0 +1,67 @@
+"""When an event hour is closed: every live receiver has sealed past its end plus grace, or the hold has run out. Closing permits the first build only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from platform_defs.contracts.partitions import window_of
+from platform_defs.planning.facts import Receiver
+
+GRACE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Whether an hour is closed.
+
+    Attributes:
+        waits_for: receivers it is still open for, in words.
+        without: receivers it was closed without though they may hold events of it, in words: check `complete` warns with them.
+        until: when it closes without those it waits for; None: it is closed, or holds for ever.
+    """
+
+    closed: bool
+    waits_for: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    until: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        """Why it is open, and what to do; empty when closed."""
+        if self.closed:
+            return ""
+        if not self.waits_for:
+            return f"the hour closes at {self.until:%H:%M}" if self.until else "the hour is not over"
+        end = f", else it closes without at {self.until:%Y-%m-%d %H:%M}" if self.until else ""
+        return f"{'; '.join(self.waits_for)}: restart it or give it up with `backline collector lost ID`{end}"
+
+
+def closing(hour: str, now: datetime, receivers: Iterable[Receiver], hold_seconds: int | None, grace: timedelta = GRACE) -> Closing:
+    """Whether the hour is closed at `now`.
+
+    Args:
+        receivers: all that are known; `gone` ones (clean shut-down) hold nothing, `lost` ones are closed without.
+        hold_seconds: how long after its end plus grace an hour waits for a silent receiver; None: for ever.
+    """
+    window = window_of(hour)
+    ready = window.end + grace
+    if now < ready:
+        return Closing(False, until=ready)
+    behind = [r for r in receivers if r.state != "gone" and (r.sealed_until is None or r.sealed_until < ready)]
+    # A receiver given up long ago says nothing about this hour: it counts if it still beat when the hour began.
+    lost = tuple(_silent(r) for r in behind if r.state == "lost" and r.beat_at >= window.start)
+    waits_for = tuple(_silent(r) for r in behind if r.state == "live")
+    if not waits_for:
+        return Closing(True, without=lost)
+    if hold_seconds is None:
+        return Closing(False, waits_for, lost)
+    until = ready + timedelta(seconds=hold_seconds)
+    return Closing(True, without=waits_for + lost) if now >= until else Closing(False, waits_for, lost, until)
+
+
+def _silent(receiver: Receiver) -> str:
+    if receiver.sealed_until is None:
+        return f"receiver {receiver.id} has sealed nothing yet"
+    return f"receiver {receiver.id} silent since {receiver.sealed_until:%Y-%m-%d %H:%M}"

@@ -1,0 +1,287 @@
+"""The state of every partition, with its reason in words, from facts alone. Which of them are asked for together is decided in requests.
+
+Order of judgement for one partition: in flight; in trouble; never built (closed, inputs complete); built (late rows, inputs' content, code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from platform_defs.contracts.contract import AsOfInput, Contract
+from platform_defs.contracts.partitions import key_of, keys_between, shift, window_of
+from platform_defs.planning.closing import GRACE, closing
+from platform_defs.planning.facts import EndpointFacts, Facts, Published, Trouble
+from platform_defs.planning.inputs import InputsView, Missing, view_inputs
+from platform_defs.planning.lateness import late_rows
+from platform_defs.planning.levels import levels
+from platform_defs.planning.windows import before_start, keys_read
+
+LOOK_BACK = timedelta(hours=48)
+# A wave of rebuilds goes level by level; what waits for it does so no longer than this, or a stream of late rows would hold it for ever.
+WAVE = timedelta(hours=1)
+RECHECK_EVERY = {"hourly": timedelta(hours=1), "daily": timedelta(hours=6)}
+
+
+class PartitionState(StrEnum):
+    """States of DESIGN 1. `overdue` is one seen from outside (`Decision.shown`): an overdue partition is still waiting, due, failed, ..."""
+
+    WAITING = "waiting"
+    DUE = "due"
+    REQUESTED = "requested"
+    RUNNING = "running"
+    CURRENT = "current"
+    STALE = "stale"
+    OUTDATED = "outdated"
+    REFUSED = "refused"
+    FAILED = "failed"
+    STUCK = "stuck"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is the matter with one partition, and what the planner does about it.
+
+    Attributes:
+        reason: in words, with the next action where a person has to act.
+        waiting_for: inputs that are missing; complete, in key order.
+        ask: the planner should ask for a build now.
+        overdue: never published, and `ready_within` has passed.
+        inputs: digest of what it would read now (empty for events and sources).
+        attempt: 1, more after failures.
+        next_look: when this may change by time alone; None if only something else can change it.
+        late: rows that landed and are in no table yet.
+    """
+
+    endpoint: str
+    partition: str
+    state: PartitionState
+    reason: str
+    waiting_for: tuple[Missing, ...] = ()
+    ask: bool = False
+    overdue: bool = False
+    inputs: bytes = b""
+    attempt: int = 1
+    next_look: datetime | None = None
+    late: int = 0
+
+    @property
+    def shown(self) -> PartitionState:
+        """The state as people are told: `overdue` where a deadline has passed."""
+        return PartitionState.OVERDUE if self.overdue else self.state
+
+
+@dataclass
+class _Round:
+    """One round of decisions. `moving`: partitions that are being built or will be, or read one that is: their readers' rebuilds wait for the wave."""
+
+    facts: Facts
+    now: datetime
+    look_back: timedelta
+    contracts: Mapping[str, Contract]
+    moving: set[tuple[str, str]] = field(default_factory=set)
+
+
+def decide(facts: Facts, now: datetime, look_back: timedelta = LOOK_BACK) -> list[Decision]:
+    """The state of each partition of the endpoints asked about that has ended, begins in the facts' span, and is neither before start nor past retention.
+
+    Args:
+        look_back: what was never built is asked for by the planner only this long after its end; later a person asks.
+
+    Returns:
+        Decisions by level of the graph, then endpoint and partition.
+    """
+    contracts = {key: each.contract for key, each in facts.endpoints.items()}
+    level = levels(contracts.values())
+    round_ = _Round(facts, now, look_back, contracts)
+    for key, each in facts.endpoints.items():
+        round_.moving |= {(key, partition) for partition in each.in_flight}
+    decided: list[Decision] = []
+    for key in sorted(facts.asked, key=lambda k: (level[k], k)):
+        contract = contracts[key]
+        for partition in _partitions(contract, facts, now):
+            decision = _judge(round_, facts.endpoints[key], partition)
+            if decision.ask or _reads_moving(round_, contract, partition):
+                round_.moving.add((key, partition))
+            decided.append(decision)
+    return decided
+
+
+def _partitions(contract: Contract, facts: Facts, now: datetime) -> Iterable[str]:
+    newest = shift(key_of(contract.cadence, min(facts.until, now)), -1)
+    for key in keys_between(key_of(contract.cadence, facts.since), newest):
+        window = window_of(key)
+        if window.start >= facts.since and not before_start(contract, key) and window.end > now - timedelta(seconds=contract.retention_seconds):
+            yield key
+
+
+def _reads_moving(round_: _Round, contract: Contract, partition: str) -> bool:
+    if not round_.moving:
+        return False
+    return any(
+        (item.endpoint, each) in round_.moving
+        for item in contract.inputs
+        if not isinstance(item, AsOfInput)
+        for each in keys_read(item, partition, round_.contracts[item.endpoint].cadence)
+        if (item.endpoint, each) != (contract.key, partition)
+    )
+
+
+def _judge(round_: _Round, mine: EndpointFacts, partition: str) -> Decision:
+    contract, now = mine.contract, round_.now
+    flight = mine.in_flight.get(partition)
+    published = mine.published.get(partition)
+    if flight is not None:
+        words = f"run {flight.run_id} builds it" if flight.stage == "running" else f"asked for at {flight.since:%H:%M}, in the queue"
+        found = Decision(contract.key, partition, PartitionState(flight.stage), words)
+    elif published is not None and published.origin == "imported":
+        found = Decision(contract.key, partition, PartitionState.CURRENT, "imported")
+    elif contract.kind == "event":
+        found = _event(round_, mine, partition, published)
+    elif contract.kind == "source":
+        found = _source(round_, mine, partition, published)
+    else:
+        found = _endpoint(round_, mine, partition, published)
+    deadline = contract.ready_within_seconds
+    if published is None and deadline is not None and now > window_of(partition).end + timedelta(seconds=deadline):
+        found = replace(found, overdue=True)
+    return found
+
+
+# one kind each
+
+
+def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Published | None) -> Decision:
+    contract, now = mine.contract, round_.now
+    landed, trouble = mine.landed.get(partition), mine.troubles.get(partition)
+    policy = contract.lateness
+    moved = trouble is not None and landed is not None and landed.last_sealed_at > trouble.at
+    if published is None:
+        close = closing(partition, now, round_.facts.receivers, policy.hold_seconds if policy else None)
+        if not close.closed:
+            return Decision(contract.key, partition, PartitionState.WAITING, close.words, next_look=close.until)
+        rows = f"{landed.rows} rows landed" if landed else "nothing landed"
+        return _unbuilt(round_, contract, partition, trouble, moved, b"", f"closed, {rows}")
+    if trouble is not None and trouble.state != "waiting":
+        return _troubled(round_, contract, partition, trouble, moved, b"")
+    if policy is not None:
+        late = late_rows(policy, published, landed, now)
+        # A build that found it current after the last segment came knows better than a sum of rows.
+        seen = landed is not None and published.seen_at is not None and published.seen_at > max(published.built_at, landed.last_sealed_at)
+        if late.rows and not seen:
+            words = f"{late.rows} late rows" if late.due else f"{late.rows} late rows, taken at {late.at:%Y-%m-%d %H:%M}"
+            return Decision(contract.key, partition, PartitionState.STALE, words, ask=late.due, next_look=late.at, late=late.rows)
+    return _built(contract, partition, published)
+
+
+def _source(round_: _Round, mine: EndpointFacts, partition: str, published: Published | None) -> Decision:
+    contract, now = mine.contract, round_.now
+    trouble = mine.troubles.get(partition)
+    if published is None:
+        return _unbuilt(round_, contract, partition, trouble, False, b"", "its time is over")
+    if trouble is not None:
+        return _troubled(round_, contract, partition, trouble, False, b"")
+    end = window_of(partition).end
+    if contract.recheck_seconds and now < end + timedelta(seconds=contract.recheck_seconds):
+        again = (published.seen_at or published.built_at) + RECHECK_EVERY[contract.cadence]
+        words = f"built by run {published.run_id}; the source is looked at again at {again:%H:%M}"
+        return Decision(contract.key, partition, PartitionState.CURRENT, words, ask=again <= now, next_look=again)
+    return _built(contract, partition, published)
+
+
+def _endpoint(round_: _Round, mine: EndpointFacts, partition: str, published: Published | None) -> Decision:
+    contract = mine.contract
+    trouble = mine.troubles.get(partition)
+
+    def content(endpoint: str, key: str) -> bytes | None:
+        facts = round_.facts.endpoints.get(endpoint)
+        found = facts.published.get(key) if facts else None
+        return found.content if found else None
+
+    view = view_inputs(contract, partition, round_.contracts, content, published.pins if published else None)
+    if published is None:
+        if not view.complete:
+            return Decision(contract.key, partition, PartitionState.WAITING, _waits(view), waiting_for=view.missing, inputs=view.digest)
+        moved = trouble is not None and trouble.inputs is not None and trouble.inputs != view.digest
+        return _unbuilt(round_, contract, partition, trouble, moved, view.digest, "its inputs are complete")
+    moved = view.complete and trouble is not None and trouble.inputs is not None and trouble.inputs != view.digest
+    if trouble is not None and trouble.state != "waiting":
+        found = _troubled(round_, contract, partition, trouble, moved, view.digest)
+        return found if view.complete else replace(found, ask=False, waiting_for=view.missing)
+    if view.complete and view.digest != published.inputs:
+        return _changed(round_, contract, partition, published, view)
+    return replace(_built(contract, partition, published), inputs=view.digest)
+
+
+def _changed(round_: _Round, contract: Contract, partition: str, published: Published, view: InputsView) -> Decision:
+    """A built endpoint partition whose inputs have another content now."""
+    now, end = round_.now, window_of(partition).end
+    changes: list[tuple[datetime, str]] = []
+    for read in view.reads:
+        for key in read.keys:
+            found = round_.facts.endpoints[read.endpoint].published.get(key)
+            if found and found.changed_at and found.changed_at > published.built_at:
+                changes.append((found.changed_at, f"{read.endpoint} {key}"))
+    changes.sort()
+    newest = changes[-1][0] if changes else None
+    if newest and published.seen_at and published.seen_at > max(newest, published.built_at):
+        return replace(_built(contract, partition, published), inputs=view.digest)
+    words = f"changed since: {_list([name for _, name in changes])}" if changes else "other inputs than it was built from"
+    limit = contract.corrections_seconds
+    if limit is not None and changes and all(at > end + timedelta(seconds=limit) for at, _ in changes):
+        words += f", after the {limit // 86400} days for which corrections are followed; rebuild it by hand if it matters"
+        return Decision(contract.key, partition, PartitionState.OUTDATED, words, inputs=view.digest)
+    since = changes[0][0] if changes else published.built_at
+    held = _reads_moving(round_, contract, partition) and now < since + WAVE
+    if held:
+        words += "; rebuilt once what it reads has settled"
+    return Decision(contract.key, partition, PartitionState.STALE, words, ask=not held, inputs=view.digest, next_look=since + WAVE if held else None)
+
+
+# common to the kinds
+
+
+def _unbuilt(round_: _Round, contract: Contract, partition: str, trouble: Trouble | None, moved: bool, inputs: bytes, why: str) -> Decision:
+    """A partition that was never published and could be built now."""
+    if trouble is not None:
+        return _troubled(round_, contract, partition, trouble, moved, inputs)
+    recent = window_of(partition).end >= round_.now - round_.look_back - GRACE
+    words = why if recent else f"{why}; older than {round_.look_back // timedelta(hours=1)} h: ask for it with a backfill"
+    return Decision(contract.key, partition, PartitionState.DUE, words, ask=recent, inputs=inputs)
+
+
+def _troubled(round_: _Round, contract: Contract, partition: str, trouble: Trouble, moved: bool, inputs: bytes) -> Decision:
+    """A partition whose last try did not end well. `moved`: its input has changed since."""
+    now = round_.now
+    news = "new input" if moved else "new code" if trouble.code is not None and trouble.code != contract.code_version else None
+    state = PartitionState(trouble.state)
+    if news and trouble.state in ("refused", "stuck"):
+        return Decision(contract.key, partition, state, f"{trouble.reason}; {news} since: tried again", ask=True, inputs=inputs)
+    if trouble.next_try is None:
+        words = f"{trouble.reason}; waits for new input, new code or a person"
+        return Decision(contract.key, partition, state, words, inputs=inputs, attempt=trouble.tries + 1)
+    ready = now >= trouble.next_try
+    words = f"{trouble.reason}; {'tried again now' if ready else f'next try at {trouble.next_try:%H:%M}'}"
+    if trouble.state == "waiting" and ready:
+        state = PartitionState.DUE
+    return Decision(contract.key, partition, state, words, ask=ready, inputs=inputs, attempt=trouble.tries + 1, next_look=trouble.next_try)
+
+
+def _built(contract: Contract, partition: str, published: Published) -> Decision:
+    if published.code != contract.code_version:
+        return Decision(contract.key, partition, PartitionState.OUTDATED, f"built by older code ({published.code}); rebuilt when somebody asks")
+    return Decision(contract.key, partition, PartitionState.CURRENT, f"built by run {published.run_id}")
+
+
+def _waits(view: InputsView) -> str:
+    by_endpoint: dict[str, list[str]] = {}
+    for missing in view.missing:
+        by_endpoint.setdefault(missing.endpoint, []).append(missing.partition + (" or an earlier one" if missing.snapshot else ""))
+    return "waits for " + "; ".join(f"{endpoint} {_list(keys)}" for endpoint, keys in by_endpoint.items())
+
+
+def _list(words: list[str], most: int = 4) -> str:
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
