@@ -38,8 +38,9 @@ def _flights(end: datetime) -> Iterator[Happening]:
     with zipfile.ZipFile(package_file("flights.csv.zip")) as archive, archive.open("flights.csv") as file:
         for row in csv.DictReader(io.TextIOWrapper(file, "utf-8")):
             scheduled = _moved(row["time_hour"]) + timedelta(minutes=int(row["minute"]))
-            if scheduled < end + timedelta(hours=3):  # nobody leaves more than 2 h early
-                yield from _flight(row, scheduled)
+            if scheduled >= end + timedelta(days=2):  # the file is in order of the local day, and nobody leaves more than 2 h early
+                return
+            yield from _flight(row, scheduled)
 
 
 def _flight(row: dict[str, str], scheduled: datetime) -> Iterator[Happening]:
