@@ -1,0 +1,101 @@
+"""What a table's own log says: its newest version, who committed what. Read without Spark: a look costs no job.
+
+Only commits that Delta has not cleaned away are there (30 days); the newest always is. For longer memory there are the records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from platform_defs.lake.files import files_of
+
+_COMMIT = re.compile(r"(\d{20})\.json")
+
+
+class NoTable(LookupError):
+    """There is no table at the path; the message says how one is made."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One commit.
+
+    Attributes:
+        version: of the table, as this commit left it.
+        signature: what the committer said of itself (`run`, `fence` and `keys` for a publish, `apply`, `retention`); None: not the platform.
+        operation: Delta's name of it, `WRITE`, `DELETE`, `ADD COLUMNS`.
+        metrics: Delta's counts, `numOutputRows` among them.
+    """
+
+    version: int
+    at: datetime
+    operation: str
+    signature: dict[str, Any] | None
+    metrics: dict[str, str]
+
+    def may_touch(self, key: str) -> bool:
+        """Whether this commit may have changed rows of the partition."""
+        if self.signature is None:
+            return True
+        return key in self.signature.get("keys", ())
+
+
+def newest(path: str) -> int | None:
+    """The table's newest version; None if there is no table."""
+    found = _versions(path)
+    return found[-1] if found else None
+
+
+def entries(path: str, after: int = -1) -> list[Entry]:
+    """Commits later than version `after`, oldest first; those that Delta cleaned away are not among them."""
+    return [_entry(path, version) for version in _versions(path) if version > after]
+
+
+def changed_since(path: str, versions: Mapping[str, int]) -> dict[str, Entry]:
+    """Of these partitions, each with the version it was last recorded at, those that a later commit may have changed, with the first such commit.
+
+    What changes no row (`backline apply`) or only drops what has expired does not count; neither do publishes of other partitions. A commit that is
+    not the platform's may have changed any. So an answer means: changed from outside, or published by a run that was not recorded.
+    """
+    if not versions:
+        return {}
+    later = entries(path, min(versions.values()))
+    found: dict[str, Entry] = {}
+    for key, version in versions.items():
+        touching = next((entry for entry in later if entry.version > version and entry.may_touch(key)), None)
+        if touching is not None:
+            found[key] = touching
+    return found
+
+
+def signature(**said: Any) -> str:
+    """What the platform writes into a commit to know it again."""
+    return json.dumps({"by": "backline", **said}, sort_keys=True, separators=(",", ":"))
+
+
+def _versions(path: str) -> list[int]:
+    names = files_of(path).names(f"{path}/_delta_log")
+    return [int(found.group(1)) for found in map(_COMMIT.fullmatch, names) if found]
+
+
+def _entry(path: str, version: int) -> Entry:
+    content = files_of(path).read(f"{path}/_delta_log/{version:020d}.json")
+    for line in content.splitlines():
+        if line.startswith(b'{"commitInfo"'):
+            info = json.loads(line)["commitInfo"]
+            at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
+            return Entry(version, at, info.get("operation", ""), _signature_of(info.get("userMetadata")), info.get("operationMetrics") or {})
+    return Entry(version, datetime.fromtimestamp(0, UTC), "", None, {})
+
+
+def _signature_of(said: str | None) -> dict[str, Any] | None:
+    try:
+        value = json.loads(said or "")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and value.get("by") == "backline" else None

@@ -1,0 +1,49 @@
+"""What a run computed and did not publish yet: a private folder per run and endpoint, gone when the run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from platform_defs.contracts.contract import Contract
+from platform_defs.lake.columns import staged_ddl
+from platform_defs.lake.files import files_of
+from platform_defs.lake.layout import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@contextmanager
+def staging_folder(lake: Lake, run_id: str, key: str) -> Iterator[str]:
+    """A folder (0700) for what this run computes for this endpoint: empty at the start, removed at the end, whatever happened."""
+    folder, files = lake.staging(run_id, key), files_of(lake.root)
+    files.remove(folder)  # an earlier try of the same run
+    files.make_folder(folder)
+    try:
+        yield folder
+    finally:
+        files.remove(folder)
+        run = f"{lake.staging_root}/{run_id}"
+        if not any(files.names(f"{run}/{domain}") for domain in files.names(run)):
+            files.remove(run)
+
+
+def read_staged(session: SparkSession, contract: Contract, paths: Sequence[str], *, failed: bool = False, origin: bool = False) -> DataFrame:
+    """The staged rows of these folders, by the contract's schema and not the files', the partition as STRING.
+
+    `failed`: with the rules a row broke. `origin`: with the segment and line it came from. Columns a file lacks are null. Raises ValueError for no path.
+    """
+    if not paths:
+        raise ValueError(f"{contract.key}: nothing staged to read; ask for the folders of at least one partition")
+    return session.read.schema(staged_ddl(contract, failed=failed, origin=origin)).parquet(*paths)
+
+
+def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:
+    """Removes the staging of runs that are not among the live ones (their process was killed); which runs those were."""
+    files = files_of(lake.root)
+    dead = [run for run in files.names(lake.staging_root) if run not in live_runs]
+    for run in dead:
+        files.remove(f"{lake.staging_root}/{run}")
+    return dead
