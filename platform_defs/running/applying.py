@@ -1,0 +1,244 @@
+"""Makes what is written in `assets/` the contracts in force: all of it, or nothing with every reason at once.
+
+    load -> resolve -> compare with the registry -> tables -> registry -> contracts.json -> copies that locations load
+
+Each step is safe to do again, so an apply that was cut short is mended by the next. It imports authors' files and so runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_defs.build.snapshot import Snapshot, activate, applied_domains, snapshot, withdraw
+from platform_defs.contracts import registry_file
+from platform_defs.contracts.compatibility import breaking, compare
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.errors import ContractError, ContractErrors
+from platform_defs.contracts.loading import domain_folders, load_domain
+from platform_defs.contracts.resolving import resolve
+
+if TYPE_CHECKING:
+    from platform_defs.lake.layout import Lake
+    from platform_defs.ledger import Ledger
+    from resources.settings import Settings
+
+# Making a table is waiting for small commits: four at a time are done in a third of the time.
+_TABLE_THREADS = 4
+
+
+class ApplyRefused(RuntimeError):
+    """Nothing was applied; the message names every reason and what to do."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an apply did.
+
+    Attributes:
+        added, changed, removed: keys. version: of the registry, afterwards.
+        notes: what to know, a sentence each: changes in words, tables made.
+        files: `contracts.json` files that were written.
+    """
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    version: int
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the files say: the copies that were loaded, and the contracts of each domain."""
+
+    copies: Mapping[str, Snapshot]
+    contracts: Mapping[str, tuple[Contract, ...]]
+
+    @property
+    def all(self) -> tuple[Contract, ...]:
+        """All contracts, by key."""
+        return tuple(sorted((one for domain in self.contracts.values() for one in domain), key=lambda one: one.key))
+
+
+def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), tell: Callable[[str], None] = lambda _: None) -> Report:
+    """Puts the contracts of a folder of assets in force.
+
+    Args:
+        allowed: keys whose breaking changes, removal among them, somebody has decided on.
+        tell: gets what is being done, step by step.
+
+    Raises:
+        ApplyRefused: wrong declarations, breaking changes, a table that cannot follow. What was in force still is.
+    """
+    from platform_defs.lake.layout import Lake
+    from platform_defs.ledger import Ledger
+
+    with _alone(settings.run / "apply.lock"):
+        tell(f"loading {assets}")
+        written = load(assets, settings.home)
+        ledger = Ledger(settings.ledger_url)
+        try:
+            in_force = ledger.registry.current()
+            notes = compared(written.all, in_force, allowed, lambda contract: in_use(ledger, contract))
+            todo = [contract for contract in written.all if _needs_tables(contract, in_force, Lake(settings.lake))]
+            if todo:
+                tell(f"making or changing tables of {len(todo)} {'dataset' if len(todo) == 1 else 'datasets'}")
+                notes += ensure_tables(settings, todo)
+            done = ledger.registry.apply(written.all, git_ref(assets))
+        finally:
+            ledger.close()
+        files = [assets / domain / registry_file.FILE for domain, contracts in written.contracts.items() if registry_file.write(assets / domain, contracts)]
+        for copy in written.copies.values():
+            activate(settings.home, copy)
+        for domain in set(applied_domains(settings.home)) - written.copies.keys():
+            withdraw(settings.home, domain)
+    return Report(done.added, done.changed, done.removed, done.version, tuple(notes), tuple(files))
+
+
+def load(assets: Path, home: Path) -> Written:
+    """Copies and loads every domain, and judges their contracts against each other. Raises ApplyRefused with all that is wrong."""
+    folders = domain_folders(assets)
+    if not folders:
+        raise ApplyRefused(f"{assets} holds no domain: make one with ./backline new domain NAME")
+    copies = {folder.name: snapshot(home, assets, folder.name) for folder in folders}
+    problems: list[ContractError] = []
+    contracts: dict[str, tuple[Contract, ...]] = {}
+    for domain, copy in copies.items():
+        try:
+            contracts[domain] = load_domain(copy.folder).contracts
+        except ContractErrors as errors:
+            problems += errors.errors
+    if not problems:  # a domain that did not load would be missing everywhere
+        try:
+            resolve((one for domain in contracts.values() for one in domain), {})
+        except ContractErrors as errors:
+            problems += errors.errors
+    if problems:
+        raise ApplyRefused(said(problems))
+    return Written(copies, contracts)
+
+
+def compared(written: Sequence[Contract], in_force: Mapping[str, Contract], allowed: Collection[str], used: Callable[[Contract], bool]) -> list[str]:
+    """What changes, in words. Raises ApplyRefused for breaking changes of datasets in use that nobody allowed."""
+    notes: list[str] = []
+    refused: list[str] = []
+    now = {contract.key: contract for contract in written}
+    for key, old in in_force.items():
+        changes = compare(old, now[key]) if key in now else []
+        breaks = [f"{change.path}: {change.words}" for change in breaking(changes)]
+        if key not in now:
+            breaks = ["it is no longer declared"]
+        if breaks and key not in allowed and used(old):
+            refused += [f"{key} {words}" for words in breaks]
+        elif key not in now:
+            notes.append(f"{key}: removed; its tables stay")
+        notes += [f"{key} {change.path}: {change.words}" for change in changes if change.kind != "text"]
+    if refused:
+        lines = "\n".join(f"  {line}" for line in refused)
+        keys = " ".join(f"--allow {key}" for key in dict.fromkeys(line.partition(" ")[0] for line in refused))
+        raise ApplyRefused(
+            f"Nothing was applied: these changes break what reads, sends or is stored:\n{lines}\n"
+            f"Undo them or give the new form a new name. If they are decided: ./backline apply {keys}"
+        )
+    return notes
+
+
+def in_use(ledger: Ledger, contract: Contract) -> bool:
+    """Whether a dataset has a published partition or accepted events: only then can a change break anything."""
+    if ledger.partitions.newest(contract.key, contract.cadence) is not None:
+        return True
+    today = datetime.now(UTC).date()
+    return any(total.event == contract.key and total.accepted for total in ledger.landing.accounts("1970-01-01", str(today)))
+
+
+def ensure_tables(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
+    """Makes or changes the tables of these contracts; what was done, in words. Raises ApplyRefused where a table cannot follow its contract."""
+    from platform_defs.lake.layout import Lake
+    from platform_defs.lake.tables import TableError, ensure_table
+    from resources.spark import SparkEngines
+
+    lake = Lake(settings.lake)
+    engine = SparkEngines(settings.spark_intake, settings.spark_lake).engine("lake")
+    stamp = uuid.uuid4().hex
+    lanes = [contracts[first::_TABLE_THREADS] for first in range(min(_TABLE_THREADS, len(contracts)))]
+
+    def work(number: int, mine: Iterable[Contract]) -> tuple[list[str], list[str]]:
+        done: list[str] = []
+        wrong: list[str] = []
+        run = f"apply-{stamp}-{number}"  # a session each: what a commit is signed with is a setting of the session
+        try:
+            session = engine.session(run)
+            for contract in mine:
+                try:
+                    done += ensure_table(session, lake, contract)
+                except TableError as error:
+                    wrong.append(str(error))
+        finally:
+            engine.release(run)
+        return done, wrong
+
+    with ThreadPoolExecutor(max_workers=_TABLE_THREADS) as pool:
+        answers = list(pool.map(work, range(len(lanes)), lanes))
+    wrong = [words for _, mine in answers for words in mine]
+    if wrong:
+        lines = "\n".join(f"  {line}" for line in sorted(wrong))
+        raise ApplyRefused(f"Nothing was applied: these tables cannot follow their contracts:\n{lines}")
+    return sorted(words for done, _ in answers for words in done)
+
+
+def out_of_date(assets: Path, written: Written) -> list[Path]:
+    """The `contracts.json` files that do not say what the declarations say."""
+    found = []
+    for domain, contracts in written.contracts.items():
+        path = assets / domain / registry_file.FILE
+        if not path.is_file() or path.read_text(encoding="utf-8") != registry_file.text_of(contracts):
+            found.append(path)
+    return found
+
+
+def said(problems: Sequence[ContractError]) -> str:
+    """All problems of a load, one a paragraph, each with its place first."""
+    head = "1 thing is wrong" if len(problems) == 1 else f"{len(problems)} things are wrong"
+    return "\n".join([f"Nothing was applied: {head}.", *(f"  {problem.where}\n      {problem.why}.\n      {problem.write}." for problem in problems)])
+
+
+def git_ref(folder: Path) -> str:
+    """The commit the folder's files come from, `+` behind it if they differ from it; `unversioned` outside git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            asked = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603, S607
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return asked.stdout.strip() if asked.returncode == 0 else None
+
+    commit = git("rev-parse", "--short=12", "HEAD")
+    if commit is None:
+        return "unversioned"
+    return commit + ("+" if git("status", "--porcelain", "--", ".") else "")
+
+
+def _needs_tables(contract: Contract, in_force: Mapping[str, Contract], lake: Lake) -> bool:
+    from platform_defs.lake.tables import head_version
+
+    old = in_force.get(contract.key)
+    return old is None or old.digest != contract.digest or head_version(lake.table(contract.key)) is None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One apply at a time in a home; the second waits."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
