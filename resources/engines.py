@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from resources.spark import SparkEngines
 
 
-class EnginesResource(dg.ConfigurableResourceFactory["SparkEngines"]):
+class EnginesResource(dg.ConfigurableResource["EnginesResource"]):
     """The running platform's Spark servers. `home`: BACKLINE_HOME; empty: as the environment says."""
 
     home: str = ""
 
-    def create_resource(self, context: dg.InitResourceContext) -> SparkEngines:
+    def engines(self) -> SparkEngines:
         """Engines by zone. Imports pyspark, which a schedule's process does without."""
         from resources.spark import SparkEngines
 

@@ -9,21 +9,15 @@ from platform_defs.lake.layout import Lake
 from resources.settings import settings_at
 
 
-class LakeResource(dg.ConfigurableResourceFactory[Lake]):
-    """Where tables live. `home`: BACKLINE_HOME; empty: as the environment says."""
+class LakeResource(dg.ConfigurableResource["LakeResource"]):
+    """Where tables and landing lie. `home`: BACKLINE_HOME; empty: as the environment says."""
 
     home: str = ""
 
-    def create_resource(self, context: dg.InitResourceContext) -> Lake:
+    def lake(self) -> Lake:
         """The running platform's lake."""
         return Lake(settings_at(self.home).lake)
 
-
-class LandingResource(dg.ConfigurableResourceFactory[LandingStore]):
-    """Where sealed segments lie. `home`: BACKLINE_HOME; empty: as the environment says."""
-
-    home: str = ""
-
-    def create_resource(self, context: dg.InitResourceContext) -> LandingStore:
+    def landing(self) -> LandingStore:
         """The running platform's landing."""
         return LandingStore(settings_at(self.home).landing)

@@ -11,13 +11,13 @@ from platform_defs.ledger import Ledger
 from resources.settings import settings_at
 
 
-class LedgerResource(dg.ConfigurableResourceFactory[Ledger]):
+class LedgerResource(dg.ConfigurableResource["LedgerResource"]):
     """The running platform's ledger. `home`: BACKLINE_HOME; empty: as the environment says."""
 
     home: str = ""
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Ledger]:
+    def open(self) -> Iterator[Ledger]:
         """A ledger, closed afterwards."""
         ledger = Ledger(settings_at(self.home).ledger_url)
         try:

@@ -14,24 +14,29 @@ if TYPE_CHECKING:
     from platform_defs.privacy.vault import Vault
 
 
-def open_vault(settings: Settings) -> Vault:
-    """The vault of these settings, opened with the key-encryption key under their home. Imports pyspark, which a schedule's process does without."""
+@contextmanager
+def open_vault(settings: Settings) -> Iterator[Vault]:
+    """The vault of these settings, opened with the key-encryption key under their home, closed afterwards.
+
+    Imports pyspark, which a schedule's process does without.
+    """
     from platform_defs.privacy.keys import FileKek
     from platform_defs.privacy.vault import Vault
 
-    return Vault(settings.vault_url, FileKek.load(settings.kek_file))
+    vault = Vault(settings.vault_url, FileKek.load(settings.kek_file))
+    try:
+        yield vault
+    finally:
+        vault.close()
 
 
-class VaultResource(dg.ConfigurableResourceFactory["Vault"]):
+class VaultResource(dg.ConfigurableResource["VaultResource"]):
     """The running platform's vault. `home`: BACKLINE_HOME; empty: as the environment says."""
 
     home: str = ""
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Vault]:
+    def open(self) -> Iterator[Vault]:
         """A vault, closed afterwards."""
-        vault = open_vault(settings_at(self.home))
-        try:
+        with open_vault(settings_at(self.home)) as vault:
             yield vault
-        finally:
-            vault.close()

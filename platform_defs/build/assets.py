@@ -3,7 +3,7 @@
 What Dagster is told is decided in `reporting`; how a partition is built is `execution`'s.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the body's annotation of `context` and does not understand it as text.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def op_name(key: str) -> str:
     return key.replace("/", "__")
 
 
-def asset_of(declared: Declared, partitions: Partitions, known: Mapping[str, Contract], builder: Builder | None = None) -> dg.AssetsDefinition:
+def asset_of(declared: "Declared", partitions: Partitions, known: Mapping[str, Contract], builder: Builder | None = None) -> dg.AssetsDefinition:
     """The asset of one declaration.
 
     Args:
@@ -108,7 +108,7 @@ def _builder(given: Builder | None) -> Builder:
     return build
 
 
-def _work(declared: Declared, context: dg.AssetExecutionContext, platform: Platform) -> Work:
+def _work(declared: "Declared", context: dg.AssetExecutionContext, platform: Platform) -> Work:
     record = context.instance.get_run_record_by_id(context.run_id)
     asked: Asked = read_tags(context.run.tags)
     created = platform.clock() if record is None else record.create_timestamp

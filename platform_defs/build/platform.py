@@ -11,21 +11,44 @@ import dagster as dg
 
 from platform_defs.execution.platform import Platform
 from resources.engines import EnginesResource
-from resources.lake import LakeResource, LandingResource
+from resources.lake import LakeResource
 from resources.ledger import LedgerResource
 from resources.settings import Settings
-from resources.vault import VaultResource, open_vault
+from resources.vault import VaultResource
 
-# What an asset's body asks for; `platform` is composed of them in its own resource so that a test can give one value for all.
+# An asset's body asks for `platform`, composed of the others in a resource of its own, so that a test can give one value for all.
 PLATFORM = "platform"
 LEDGER = "ledger"
 
 
-@dg.resource(required_resource_keys={"engines", "lake", "landing", LEDGER, "vault"}, description="All services of the installation, for building partitions")
-def platform_resource(context: dg.InitResourceContext) -> Platform:
-    """The platform of the run's resources."""
+@contextmanager
+def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResource, vault: VaultResource) -> Iterator[Platform]:
+    """The platform of these parts; its connections are closed at the end."""
+    with ExitStack() as stack:
+        yield Platform(
+            engines=engines.engines(),
+            lake=lake.lake(),
+            landing=lake.landing(),
+            ledger=stack.enter_context(ledger.open()),
+            vault=stack.enter_context(vault.open()),
+            clock=now,
+        )
+
+
+@contextmanager
+def open_platform(settings: Settings) -> Iterator[Platform]:
+    """The running platform for a command; its connections are closed at the end."""
+    home = str(settings.home)
+    with composed(EnginesResource(home=home), LakeResource(home=home), LedgerResource(home=home), VaultResource(home=home)) as platform:
+        yield platform
+
+
+@dg.resource(required_resource_keys={"engines", "lake", LEDGER, "vault"}, description="All services of the installation, for building partitions")
+def platform_resource(context: dg.InitResourceContext) -> Iterator[Platform]:
+    """The platform of the run's resources, closed with the run."""
     parts = context.resources
-    return Platform(engines=parts.engines, lake=parts.lake, landing=parts.landing, ledger=parts.ledger, vault=parts.vault, clock=now)
+    with composed(parts.engines, parts.lake, parts.ledger, parts.vault) as platform:
+        yield platform
 
 
 def resources_at(home: str = "") -> Mapping[str, Any]:
@@ -33,28 +56,10 @@ def resources_at(home: str = "") -> Mapping[str, Any]:
     return {
         "engines": EnginesResource(home=home),
         "lake": LakeResource(home=home),
-        "landing": LandingResource(home=home),
         LEDGER: LedgerResource(home=home),
         "vault": VaultResource(home=home),
         PLATFORM: platform_resource,
     }
-
-
-@contextmanager
-def open_platform(settings: Settings) -> Iterator[Platform]:
-    """The running platform for a command; its connections are closed at the end."""
-    from platform_defs.lake.landing import LandingStore
-    from platform_defs.lake.layout import Lake
-    from platform_defs.ledger import Ledger
-    from resources.spark import SparkEngines
-
-    with ExitStack() as stack:
-        ledger = Ledger(settings.ledger_url)
-        stack.callback(ledger.close)
-        vault = open_vault(settings)
-        stack.callback(vault.close)
-        engines = SparkEngines(settings.spark_intake, settings.spark_lake)
-        yield Platform(engines=engines, lake=Lake(settings.lake), landing=LandingStore(settings.landing), ledger=ledger, vault=vault, clock=now)
 
 
 def now() -> datetime:

@@ -60,11 +60,16 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def code_server_command(settings: Settings, domain: str, folder: Path) -> tuple[str, ...]:
-    """A code server that keeps its socket while it reloads. `folder`: the checkout."""
+def code_server_command(settings: Settings, domain: str, folder: Path, module: str = LOCATION_MODULE) -> tuple[str, ...]:
+    """A code server that keeps its socket while it reloads.
+
+    Args:
+        folder: the checkout.
+        module: has the domain's definitions as an attribute of the domain's name.
+    """
     return (
         *(sys.executable, "-m", "dagster", "code-server", "start"),
-        *("--module-name", LOCATION_MODULE, "--attribute", domain, "--location-name", domain),
+        *("--module-name", module, "--attribute", domain, "--location-name", domain),
         *("--socket", str(socket_of(settings, domain)), "--working-directory", str(folder)),
         "--use-python-environment-entry-point",
         *("--log-level", "warning"),

@@ -1,0 +1,99 @@
+"""Code locations whose builder follows a script in BACKLINE_HOME instead of Spark: what Dagster does with each outcome is what these tests ask.
+
+<home>/refuse.json     ["music/plays 2024-10-02T03", ...]
+<home>/hold            while it exists, builds wait
+<home>/built/          a file per call: what was asked, in the order of names
+<home>/published/      a file per published partition
+"""
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from platform_defs.build.definitions import build_defs
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.loading import load_domain
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.results import CheckResult, PartitionResult
+
+_TURN = 0.05
+
+
+def home() -> Path:
+    """Where the script is."""
+    return Path(os.environ["BACKLINE_HOME"])
+
+
+def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
+    """Publishes every key, but refuses what the script says and skips what is published, unless a person clicked or forced it."""
+    key = work.declared.contract.key
+    asked = {"key": key, "keys": work.keys, "trigger": work.trigger, "force": work.force, "request_id": work.request_id, "run": work.run_id}
+    folder = home() / "built"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json").write_text(json.dumps(asked))
+    while (home() / "hold").exists():
+        threading.Event().wait(_TURN)
+    file = home() / "refuse.json"
+    refused = set(json.loads(file.read_text())) if file.exists() else set()
+    return [_result(key, partition, work, f"{key} {partition}" in refused) for partition in work.keys]
+
+
+def _result(key: str, partition: str, work: Work, refuse: bool) -> PartitionResult:
+    done = home() / "published" / f"{key.replace('/', '.')}@{partition}"
+    done.parent.mkdir(exist_ok=True)
+    names = [name for name in ("contract", "volume", "accounting", "complete") if name != "accounting" or work.declared.contract.kind == "event"]
+    checks = tuple(CheckResult(name, not (refuse and name == "contract"), "error", None, f"{name} judged") for name in names)
+    common: dict[str, Any] = {"key": partition, "rows": 7, "counts": {"landed": 7}, "version": 1, "seconds": 0.5, "metadata": {"run": work.run_id}}
+    if refuse:
+        return PartitionResult(outcome="refused", reason="", checks=checks, **common)
+    if done.exists() and work.trigger != "click" and not work.force:
+        return PartitionResult(outcome="skipped", reason="current", checks=(), **common)
+    done.touch()
+    return PartitionResult(outcome="published", reason="", checks=checks, **common)
+
+
+@dataclass
+class _Registry:
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
+
+    def current(self) -> Mapping[str, Contract]:
+        return self.contracts
+
+
+@dataclass
+class _Ledger:
+    registry: _Registry = field(default_factory=_Registry)
+
+
+@dataclass
+class ScriptedPlatform:
+    """As much of a platform as an asset's body itself asks."""
+
+    ledger: _Ledger = field(default_factory=_Ledger)
+
+    @staticmethod
+    def clock() -> datetime:
+        """The present instant."""
+        return datetime.now(UTC)
+
+
+@functools.cache
+def definitions(domain: str) -> dg.Definitions:
+    """A domain from `<home>/assets`, with the scripted builder."""
+    assets = home() / "assets"
+    known = {contract.key: contract for folder in sorted(assets.glob("*/domain.py")) for contract in load_domain(folder.parent).contracts}
+    return build_defs(domain, loaded=load_domain(assets / domain), known=known, resources={"platform": ScriptedPlatform()}, builder=scripted_build)
+
+
+def __getattr__(name: str) -> dg.Definitions:
+    if name.startswith("_") or "BACKLINE_HOME" not in os.environ:
+        raise AttributeError(name)
+    return definitions(name)
