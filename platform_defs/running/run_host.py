@@ -3,9 +3,9 @@
 Started by the supervisor, asked by `run_launcher`. It knows how to fork, reap and end; what a run does is Dagster's own `api execute_run`.
 The host must have one native thread when it forks (a forked lock held by a lost thread would hang the run): it looks before every fork.
 
-    python -m platform_defs.running.run_host --socket S --runs FOLDER --module M --attribute A --working-directory W
+    python -m platform_defs.running.run_host --socket S --module M --attribute A --working-directory W
 
-It answers one JSON line per connection: {"op": "launch", "run_id", "args"} -> {"pid", "started"}; {"op": "status"} -> {"pid", "running"};
+It answers one JSON line per connection: {"op": "launch", "args"} -> {"pid", "started"}; {"op": "status"} -> {"pid", "running"};
 {"op": "drain"} -> stops taking runs, ends when the last one did (a reload puts a new host beside it, old runs finish on the old).
 """
 
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from platform_defs.running.run_process import RunProcess, forget, remember, started_at
+from platform_defs.running.run_process import started_at
 
 # What a run imports late; loaded once here it costs every fork nothing (pandera.pyspark alone is 0.5 s byte-compiled, 2.1 s otherwise).
 PRELOAD = ("dagster._cli.api", "dagster_postgres", "psycopg2", "pandera.pyspark", "pyspark.sql.connect.session", "platform_defs.execution.building")
@@ -41,9 +41,9 @@ class NotSingleThreaded(RuntimeError):
 class RunHost:
     """The loop of the host. `execute` runs one run in the forked child and returns its exit code."""
 
-    def __init__(self, path: Path, runs: Path, execute: Callable[[str], int]) -> None:
-        self._path, self._runs, self._execute = path, runs, execute
-        self._alive: dict[int, str] = {}
+    def __init__(self, path: Path, execute: Callable[[str], int]) -> None:
+        self._path, self._execute = path, execute
+        self._alive: set[int] = set()
         self._draining = self._ending = False
 
     def serve(self) -> None:
@@ -90,7 +90,7 @@ class RunHost:
     def _answer(self, message: dict[str, Any], server: socket.socket, connection: socket.socket) -> dict[str, Any]:
         match message["op"]:
             case "launch":
-                return self._launch(message["run_id"], message["args"], server, connection)
+                return self._launch(message["args"], server, connection)
             case "status":
                 return {"pid": os.getpid(), "running": len(self._alive)}
             case "drain":
@@ -99,17 +99,15 @@ class RunHost:
             case other:
                 return {"error": f"unknown op {other!r}: launch, status and drain are known"}
 
-    def _launch(self, run_id: str, args: str, server: socket.socket, connection: socket.socket) -> dict[str, Any]:
+    def _launch(self, args: str, server: socket.socket, connection: socket.socket) -> dict[str, Any]:
         threads = native_threads()
         if threads != 1:
             raise NotSingleThreaded(f"the run host has {threads} native threads and cannot fork: some import starts one; see PRELOAD")
         pid = os.fork()
         if pid == 0:
             self._child(args, server, connection)
-        self._alive[pid] = run_id
-        process = RunProcess(pid, started_at(pid) or 0)
-        remember(self._runs, run_id, process)
-        return {"pid": process.pid, "started": process.started}
+        self._alive.add(pid)
+        return {"pid": pid, "started": started_at(pid) or 0}
 
     def _child(self, args: str, server: socket.socket, connection: socket.socket) -> None:
         code = 1
@@ -133,7 +131,7 @@ class RunHost:
     def _reap(self) -> None:
         for pid in list(self._alive):
             if os.waitpid(pid, os.WNOHANG)[0]:
-                forget(self._runs, self._alive.pop(pid))
+                self._alive.discard(pid)
 
     def _on_end(self, *_: object) -> None:
         self._ending = True
@@ -168,7 +166,7 @@ def execute_run(args: str) -> int:
 def main() -> None:
     """Loads the definitions, then serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--socket", "--runs", "--module", "--attribute", "--working-directory"):
+    for name in ("--socket", "--module", "--attribute", "--working-directory"):
         parser.add_argument(name, required=True)
     asked = parser.parse_args()
     for name in PRELOAD:
@@ -176,7 +174,7 @@ def main() -> None:
     from platform_defs.build import dagster_private
 
     dagster_private.load_all_definitions(asked.module, asked.attribute, asked.working_directory)
-    RunHost(Path(asked.socket), Path(asked.runs), execute_run).serve()
+    RunHost(Path(asked.socket), execute_run).serve()
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
         """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text."""
         run = context.dagster_run
         location = location_name(run)
-        answer = self._ask(location, {"op": "launch", "run_id": run.run_id, "args": execute_run_args(self._instance, run)})
+        answer = self._ask(location, {"op": "launch", "args": execute_run_args(self._instance, run)})
         if "error" in answer:
             raise HostUnavailable(f"the run host of {location} did not start run {run.run_id}: {answer['error']}")
         self._instance.add_run_tags(run.run_id, {PROCESS_TAG: json.dumps(answer)})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,22 +43,3 @@ def started_at(pid: int) -> int | None:
         return None
     fields = text[text.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def remember(folder: Path, run_id: str, process: RunProcess) -> None:
-    """Notes the process of a run, so that the supervisor can end it even when its host died."""
-    (folder / f"{run_id}.json").write_text(json.dumps({"pid": process.pid, "started": process.started}))
-
-
-def forget(folder: Path, run_id: str) -> None:
-    """Drops the note."""
-    (folder / f"{run_id}.json").unlink(missing_ok=True)
-
-
-def remembered(folder: Path) -> Iterator[tuple[str, RunProcess]]:
-    """(run id, process) of every note; those whose process is gone included."""
-    for path in sorted(folder.glob("*.json")):
-        try:
-            yield path.stem, RunProcess(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
-            continue
