@@ -18,7 +18,7 @@ import grpc
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from platform_defs.lake.engine import Engine, Zone
+from platform_defs.lake.engine import Engine, EngineError, Zone
 
 USER = "backline"
 _NAMESPACE = uuid.UUID("6f0c8f0e-5f0e-5a51-9a53-7a3f1f1d2f10")
@@ -30,17 +30,13 @@ _ALIVE_SECONDS = 3.0
 _RETRIES = {"max_retries": 5, "initial_backoff": 50, "max_backoff": 3000, "backoff_multiplier": 4.0}
 
 
-class EngineError(RuntimeError):
-    """The engine cannot do what was asked; the message says why and what to do."""
-
-
 class StillRunning(EngineError):
     """What was interrupted has not ended within the time given: nobody may write to its tables yet."""
 
 
-def session_id(run_id: str) -> str:
-    """Id of the session of a run: a function of the run, so that whoever takes over can name it."""
-    return str(uuid.uuid5(_NAMESPACE, run_id))
+def session_id(run_id: str, zone: Zone = "lake") -> str:
+    """Id of a run's session in a zone: a function of both, so that whoever takes over can name it though one server may serve both zones."""
+    return str(uuid.uuid5(_NAMESPACE, f"{zone}:{run_id}"))
 
 
 class _CallDetails(NamedTuple):
@@ -87,7 +83,7 @@ class SparkEngine:
         with self._lock:
             held = self._sessions.get(run_id)
             if held is None:
-                held = self._open(session_id(run_id), _UNARY_SECONDS, _RETRIES)
+                held = self._open(session_id(run_id, self.zone), _UNARY_SECONDS, _RETRIES)
                 try:
                     _client(held).get_config_dict("spark.app.name")
                 except (PySparkException, grpc.RpcError) as error:
@@ -118,7 +114,7 @@ class SparkEngine:
         """
         with self._lock:
             held = self._sessions.get(run_id)
-        session = held or self._open(session_id(run_id), _UNARY_SECONDS, _RETRIES)
+        session = held or self._open(session_id(run_id, self.zone), _UNARY_SECONDS, _RETRIES)
         client = _client(session)
         try:
             hit = {*(client.interrupt_all() or ())}
@@ -148,7 +144,9 @@ class SparkEngine:
 
     def alive(self) -> bool:
         """Whether the server answers within 3 seconds."""
-        session = self._open(session_id("alive"), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0})  # kept: a session that is collected closes its client
+        session = self._open(
+            session_id("alive", self.zone), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0}
+        )  # kept: a session that is collected closes its client
         try:
             _client(session).get_config_dict("spark.app.name")
         except (PySparkException, grpc.RpcError):

@@ -48,6 +48,7 @@ class Work:
         requested_at: when the run was created; aware, UTC.
         force: rebuild even what is current.
         request_id: the `requested` row this run serves; None for a person's run.
+        caused_by: the root of a wave (`late:listening/track_played 2026-10-01T03`), if any.
     """
 
     declared: Declared
@@ -58,3 +59,4 @@ class Work:
     requested_at: datetime
     force: bool = False
     request_id: int | None = None
+    caused_by: str | None = None

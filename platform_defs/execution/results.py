@@ -16,7 +16,7 @@ Scalar = str | int | float | bool
 
 
 class FailureKind(StrEnum):
-    """Why a partition could not be computed. Those in `AUTHOR_KINDS` are the author's to mend: trying again changes nothing."""
+    """Why a partition was not published. Those in `AUTHOR_KINDS` are the author's to mend: trying again changes nothing."""
 
     RAISED = "raised"
     NOT_A_FRAME = "not_a_frame"
@@ -24,6 +24,9 @@ class FailureKind(StrEnum):
     EXTRA_COLUMNS = "extra_columns"
     WRONG_TYPES = "wrong_types"
     OTHER_PARTITION = "other_partition"
+    DUPLICATE_KEYS = "duplicate_keys"
+    BROKEN_CONTRACT = "broken_contract"
+    UNACCOUNTED = "unaccounted"
     AFTER_FAILURE = "after_failure"
     SEGMENTS_GONE = "segments_gone"
     ENGINE = "engine"
@@ -38,13 +41,15 @@ AUTHOR_KINDS = frozenset(
         FailureKind.EXTRA_COLUMNS,
         FailureKind.WRONG_TYPES,
         FailureKind.OTHER_PARTITION,
+        FailureKind.DUPLICATE_KEYS,
+        FailureKind.BROKEN_CONTRACT,
     }
 )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one partition of one endpoint failed.
+    """Why one partition of one endpoint failed or was refused.
 
     Attributes:
         endpoint: key of the endpoint.

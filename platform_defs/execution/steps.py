@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from platform_defs.execution.results import Failure
+from platform_defs.lake.columns import FAILED, LINE, SEGMENT
 from platform_defs.lake.engine import Zone
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-FAILED = "_failed"
-SEGMENT = "_segment"
-LINE = "_line"
+__all__ = ["FAILED", "LINE", "SEGMENT", "ComputeStep", "Planned", "Read", "Staged", "StepRun", "Waiting"]
 
 
 @dataclass(frozen=True)

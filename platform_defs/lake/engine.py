@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Zone = Literal["intake", "lake"]
 
 
+class EngineError(RuntimeError):
+    """The engine cannot do what was asked; the message says why and what to do."""
+
+
 @dataclass(frozen=True)
 class Metrics:
     """What one tagged piece of work cost: wall seconds, and the server's counts where it tells them."""

@@ -68,6 +68,14 @@ class Partitions:
             last = connection.execute(text("SELECT upper(published) - 1 FROM frontiers WHERE endpoint_id = :id"), {"id": number}).scalar_one_or_none()
         return None if last is None else key_at(cadence, last)
 
+    def newest_version(self, endpoint: str, cadence: Cadence) -> int | None:
+        """The newest Delta version that any published partition is known at; None if there is none."""
+        number = self._store.endpoint_id(endpoint, cadence)
+        query = text("SELECT max(v) FROM partition_days, unnest(version) AS v WHERE endpoint_id = :id")
+        with self._store.engine.connect() as connection:
+            newest: int | None = connection.execute(query, {"id": number}).scalar_one()
+        return newest
+
     def ranges(self, endpoint: str, cadence: Cadence) -> list[tuple[str, str]]:
         """Which partitions are published, as ranges (first, last) in order."""
         number = self._store.endpoint_id(endpoint, cadence)
@@ -77,18 +85,15 @@ class Partitions:
 
     def changed_since(self, cursor: int, limit_days: int = 10_000) -> tuple[list[ContentChange], int]:
         """Partitions whose content changed after the cursor, and the next cursor (0 begins). Nothing is skipped, whatever commits when."""
+        # Slots are picked in the database: reading the arrays whole costs 50 µs a day.
         query = text(
-            "SELECT e.key, e.cadence, d.day, d.change, d.changes, d.changed_at FROM partition_days d JOIN endpoints e ON e.id = d.endpoint_id "
-            "WHERE d.change > :cursor ORDER BY d.change FETCH FIRST :limit ROWS WITH TIES"
+            "SELECT e.key, e.cadence, d.day, d.change, s.slot, s.at FROM (SELECT endpoint_id, day, change, changes, changed_at FROM partition_days "
+            "WHERE change > :cursor ORDER BY change FETCH FIRST :limit ROWS WITH TIES) AS d JOIN endpoints e ON e.id = d.endpoint_id, "
+            "unnest(d.changes, d.changed_at) WITH ORDINALITY AS s (number, at, slot) WHERE s.number > :cursor ORDER BY d.change, e.key, s.slot"
         )
         with self._store.engine.connect() as connection:
             rows = connection.execute(query, {"cursor": cursor, "limit": limit_days}).all()
-        changes = [
-            ContentChange(row.key, key_at(row.cadence, row.day * slots(row.cadence) + slot), row.changed_at[slot])
-            for row in rows
-            for slot, number in enumerate(row.changes)
-            if number is not None and number > cursor
-        ]
+        changes = [ContentChange(key, key_at(cadence, day * slots(cadence) + slot - 1), at) for key, cadence, day, _, slot, at in rows]
         return changes, rows[-1].change if rows else cursor
 
     # writing

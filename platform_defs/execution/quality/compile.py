@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Column as ContractColumn
 from platform_defs.contracts.contract import Contract, OnFail

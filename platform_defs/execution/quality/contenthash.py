@@ -14,8 +14,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 SIZE = 16
 _DIGITS = 12

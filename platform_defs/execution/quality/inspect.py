@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from platform_defs.execution.quality.compile import UNIQUE, Compiled, Rest
 from platform_defs.execution.quality.contenthash import aggregate_names, fold, hash_aggregates

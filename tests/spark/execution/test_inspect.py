@@ -16,8 +16,8 @@ from pandera.pyspark import Check as PanderaCheck
 from pandera.pyspark import Column as PanderaColumn
 from pandera.pyspark import DataFrameSchema
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.execution.quality.compile import Compiled, UnknownCheck, compile_contract, compile_model

@@ -1,0 +1,364 @@
+"""The way of a partition, the same for every kind of endpoint: plan -> lease -> inputs -> compute and stage -> inspect -> publish -> record.
+
+What differs between kinds is the compute step (endpoints, intake, sources); what is judged is in quality and checks; commits are in publishing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import assert_never
+
+from platform_defs.contracts.partitions import cadence_of
+from platform_defs.execution.calling import blame_of, compiled_of
+from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.publishing import Judged, Publisher
+from platform_defs.execution.results import Failure, FailureKind, OutcomeName, PartitionResult, Scalar
+from platform_defs.execution.skipping import Asked, before_start, why_current
+from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
+from platform_defs.lake import delta_log
+from platform_defs.lake.staging import staging_folder
+from platform_defs.ledger.leases import Fence, FenceLost, Held, RunEnded
+from platform_defs.ledger.outcomes import Outcome, RunInfo
+from platform_defs.planning.facts import Published
+
+_LOSSES = 3
+
+
+class WrongPartition(ValueError):
+    """A key of another cadence than the endpoint's was asked for."""
+
+
+def build(work: Work, platform: Platform, step: ComputeStep | None = None, wait_seconds: float = WAIT_SECONDS) -> list[PartitionResult]:
+    """Builds the partitions asked for and answers for each, in key order. A partition's trouble is its own.
+
+    Args:
+        step: how to compute; None: as the kind of the declaration says.
+        wait_seconds: how long to wait for another run that builds the same partition; past it the partition is answered as waiting.
+
+    Raises:
+        WrongPartition: a key of another cadence.
+        UnknownEndpoint: the registry does not hold the endpoint.
+    """
+    contract = work.declared.contract
+    if strange := [key for key in work.keys if cadence_of(key) != contract.cadence]:
+        raise WrongPartition(f"{contract.key} is {contract.cadence}: {strange[0]} is no partition of it")
+    step = step or step_of(work, platform)
+    run = _Build(work, platform, step, wait_seconds)
+    try:
+        return run.results()
+    finally:
+        step.close()
+
+
+def step_of(work: Work, platform: Platform) -> ComputeStep:
+    """The compute step of a declaration's kind."""
+    match work.declared.contract.kind:
+        case "endpoint":
+            from platform_defs.execution.endpoints import EndpointStep
+
+            return EndpointStep(work, platform)
+        case "event":
+            from platform_defs.execution.intake import IntakeStep
+
+            return IntakeStep(work, platform)
+        case "source":
+            from platform_defs.execution.sources import SourceStep
+
+            return SourceStep(work, platform)
+        case _ as never:
+            assert_never(never)
+
+
+class _Build:
+    """One call of `build`."""
+
+    def __init__(self, work: Work, platform: Platform, step: ComputeStep, wait_seconds: float) -> None:
+        self._work, self._platform, self._step, self._wait_seconds = work, platform, step, wait_seconds
+        self._contract = work.declared.contract
+        self._key = self._contract.key
+        self._blame = blame_of(work.declared)
+        self._asked = Asked(work.run_id, work.trigger, work.requested_at, work.force)
+        self._began = platform.clock()
+        self._results: dict[str, PartitionResult] = {}
+        self._unrecorded: list[Outcome] = []
+        self._lost: list[str] = []
+
+    def results(self) -> list[PartitionResult]:
+        """Does all of it; see `build`."""
+        keys = sorted(set(self._work.keys))
+        early = [key for key in keys if before_start(key, self._contract.start)]
+        for key in early:
+            self._results[key] = _result(key, "skipped", f"before start ({self._contract.start}): empty and complete")
+        keys = [key for key in keys if key not in self._results]
+        try:
+            if any(item.endpoint == self._key for item in self._contract.inputs):
+                self._one_after_another(keys)
+            else:
+                self._range(keys)
+        finally:
+            self._tell()
+        return [self._results[key] for key in sorted(self._results)]
+
+    # --- order -----------------------------------------------------------------------------------------------------------------------------------
+
+    def _one_after_another(self, keys: Sequence[str]) -> None:
+        """A partition that reads its predecessor is built once that is published; a failure ends the range there."""
+        broken: str | None = None
+        for key in keys:
+            if broken is not None:
+                self._fail(key, self._blame.after(key, broken), None)
+                continue
+            self._range([key])
+            if not self._results[key].good:
+                broken = key
+
+    def _range(self, keys: Sequence[str]) -> None:
+        """Builds what is not current, lease by lease: what another run holds, or took from us, is waited for, looked at again, and mostly found current."""
+        waiter = Waiter(self._wait_seconds)
+        remaining = list(keys)
+        losses = 0
+        while remaining:
+            planned = self._look(remaining)
+            if not planned:
+                return
+            try:
+                lease = take(self._platform, self._key, list(planned), self._work.run_id)
+            except RunEnded:
+                self._all_lost(planned)
+                return
+            except Exception as error:  # noqa: BLE001 - the engine cannot say that nothing of a dead run goes on: nobody may build now
+                for key, plan in planned.items():
+                    self._fail(key, self._blame.engine(key, error), plan)
+                return
+            if isinstance(lease, Held):
+                if not waiter.again():
+                    self._give_up(planned, lease)
+                    return
+                remaining = list(planned)
+                continue
+            lost = self._under(lease, {key: planned[key] for key in lease.partitions})
+            losses += bool(lost)
+            if losses > _LOSSES:
+                self._all_lost({key: planned[key] for key in lost})
+                lost = []
+            remaining = [key for key in planned if key not in lease.partitions or key in lost]
+
+    def _look(self, keys: Sequence[str]) -> dict[str, Planned]:
+        """What must be built of these, and what it would read; the others are answered."""
+        plans = self._step.plan(keys)
+        published = self._published(keys)
+        head_known = self._head_known()
+        planned: dict[str, Planned] = {}
+        for key in keys:
+            plan = plans[key]
+            if isinstance(plan, Waiting):
+                self._wait(plan)
+            elif isinstance(plan, Failure):
+                self._fail(key, plan, None)
+            elif why := why_current(self._asked, plan.digest, self._contract.code_version, published.get(key), head_known):
+                self._skip(key, why, published[key])
+            else:
+                planned[key] = plan
+        return planned
+
+    # --- under a lease ---------------------------------------------------------------------------------------------------------------------------
+
+    def _under(self, fence: Fence, planned: dict[str, Planned]) -> list[str]:
+        """Builds what is still to be built now that the lease is held; which partitions another run took over meanwhile.
+
+        The lease is given back only when nothing of ours can go on in the engine.
+        """
+        self._lost = []
+        idle = True
+        try:
+            planned = self._look(list(planned))  # between our first look and the lease somebody may have built it
+            if planned:
+                idle = self._build(fence, planned)
+        except FenceLost:
+            self._lost = list(planned)
+        except Exception:
+            raise
+        except BaseException:  # cancelled: what we started must not commit after we are gone
+            idle = False
+            self._platform.engines.engine(self._step.zone).interrupt(self._work.run_id)
+            idle = True
+            raise
+        finally:
+            if idle:
+                self._platform.ledger.leases.release(fence)
+        return self._lost
+
+    def _build(self, fence: Fence, planned: Mapping[str, Planned]) -> bool:
+        """Computes, inspects, publishes and records; whether the engine is surely done with it."""
+        engine = self._platform.engines.engine(self._step.zone)
+        began = time.monotonic()
+        before = self._published(list(planned))
+        try:
+            session = engine.session(self._work.run_id)
+        except Exception as error:  # noqa: BLE001 - no session, no partition; the next try may find the engine again
+            for key, plan in planned.items():
+                self._fail(key, self._blame.engine(key, error), plan)
+            return True
+        with staging_folder(self._platform.lake, self._work.run_id, self._key) as folder, engine.tagged(session, self._work.run_id, self._key):
+            run = StepRun(self._work.run_id, session, folder)
+            staged = self._staged(planned, run)
+            publisher = Publisher(self._work, self._platform, compiled_of(self._work.declared), self._blame, session)
+            judged, failed = publisher.judge(planned, staged)
+            good = [each for each in judged.values() if each.failure is None]
+            version, idle = 0, True
+            if good:
+                try:
+                    version = publisher.commit(good, before, fence, guard(self._platform, fence))
+                    self._step.published([each.found.key for each in good], run)
+                except FenceLost:
+                    raise
+                except Exception as error:  # noqa: BLE001 - nothing of it is recorded, so all of it is done again
+                    idle = False  # the engine may still be at it: the lease stays ours until this run has ended
+                    failed |= {each.found.key: self._blame.publishing(each.found.key, error) for each in good}
+                    good = []
+        at = self._platform.clock()
+        published = {each.found.key: publisher.version_of(each, version, at) for each in good}
+        refused = [each for each in judged.values() if each.refused]
+        publisher.record(published, refused, fence, at)
+        share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
+        self._settle(fence, planned, judged, published, failed, max(0.0, share))
+        return idle
+
+    def _staged(self, planned: Mapping[str, Planned], run: StepRun) -> dict[str, Staged]:
+        """Computes and stages; what was not staged is answered."""
+        try:
+            answers = self._step.compute(list(planned.values()), run)
+        except Exception as error:  # noqa: BLE001 - a step that raises fails all it was asked for
+            answers = {key: self._blame.raised(key, error) for key in planned}
+        staged: dict[str, Staged] = {}
+        for key, answer in answers.items():
+            if isinstance(answer, Staged):
+                staged[key] = answer
+            elif isinstance(answer, Waiting):
+                self._wait(answer)
+            elif answer.kind is FailureKind.INTERRUPTED and not self._holds(key):
+                self._lost.append(key)
+            else:
+                self._fail(key, answer, planned[key])
+        return staged
+
+    def _settle(
+        self,
+        fence: Fence,
+        planned: Mapping[str, Planned],
+        judged: Mapping[str, Judged],
+        published: Mapping[str, Published],
+        failed: Mapping[str, Failure],
+        share: float,
+    ) -> None:
+        """Tells the ledger, under the fence, and answers. A fence lost by now means that a newer run decides."""
+        outcomes: list[Outcome] = []
+        results: list[PartitionResult] = []
+        for key, each in judged.items():
+            failure = failed.get(key) or each.failure
+            version = published.get(key)
+            seconds = each.staged.seconds + share
+            name: OutcomeName = "published" if failure is None else "refused" if each.refused and key not in failed else "failed"
+            result = _result(
+                key, name, "" if failure is None else failure.why, rows=each.found.rows, version=version.version if version else None, seconds=seconds
+            )  # fmt: skip
+            metadata = self._metadata(each.planned.pins, self._work.run_id)
+            counts = {**each.counts, "quarantined": each.found.quarantined}
+            results.append(replace(result, checks=each.checks, counts=counts, metadata=metadata, failure=failure))
+            outcomes.append(self._outcome(results[-1], planned[key], version))
+        self._platform.ledger.partitions.record(outcomes, self._run_info(), [fence])
+        self._results.update({result.key: result for result in results})
+        for key in failed.keys() - judged.keys():
+            self._fail(key, failed[key], planned[key])
+
+    # --- answers ---------------------------------------------------------------------------------------------------------------------------------
+
+    def _skip(self, key: str, why: str, version: Published) -> None:
+        counts = {name: getattr(version.counts, name) for name in version.counts.__slots__} if version.counts else {}
+        result = _result(key, "skipped", why, rows=version.rows, version=version.version)
+        self._answer(replace(result, counts=counts, metadata=self._metadata(version.pins, version.run_id)), None)
+
+    def _wait(self, plan: Waiting) -> None:
+        result = _result(plan.key, "waiting", plan.why)
+        self._answer(replace(result, waiting_for=plan.inputs, retry_seconds=plan.retry_seconds), None)
+
+    def _fail(self, key: str, failure: Failure, planned: Planned | None, tell: bool = True) -> None:
+        self._answer(replace(_result(key, "failed", failure.why), failure=failure), planned, tell)
+
+    def _all_lost(self, planned: Mapping[str, Planned]) -> None:
+        """Other runs decide about these: what they published is good, what not is theirs to tell."""
+        published = self._published(list(planned))
+        for key, plan in planned.items():
+            version = published.get(key)
+            if version is not None and version.run_id != self._work.run_id and version.built_at >= self._began:
+                self._skip(key, f"current, built by run {version.run_id}", version)
+            else:
+                self._fail(key, self._blame.taken_over(key), plan, tell=False)
+
+    def _give_up(self, planned: Mapping[str, Planned], held: Held) -> None:
+        for key in planned:
+            run = held.by.get(key, "another run")
+            self._wait(Waiting(key, (f"run {run}",), f"run {run} builds it and did not end within {self._wait_seconds:.0f} s", 300))
+
+    def _answer(self, result: PartitionResult, planned: Planned | None, tell: bool = True) -> None:
+        self._results[result.key] = result
+        if tell:
+            self._unrecorded.append(self._outcome(result, planned, None))
+
+    # --- the ledger ------------------------------------------------------------------------------------------------------------------------------
+
+    def _outcome(self, result: PartitionResult, planned: Planned | None, version: Published | None) -> Outcome:
+        retry = None if result.retry_seconds is None else self._platform.clock() + timedelta(seconds=result.retry_seconds)
+        return Outcome(
+            endpoint=self._key,
+            partition=result.key,
+            state=result.outcome,
+            reason=result.reason or None,
+            kind=result.failure.kind.value if result.failure else None,
+            published=version,
+            inputs=planned.digest if planned else None,
+            code=self._contract.code_version,
+            by_author=result.failure.by_author if result.failure else False,
+            retry_at=retry,
+            checks_passed=sum(check.passed for check in result.checks),
+            checks_failed=sum(not check.passed for check in result.checks),
+            seconds=result.seconds,
+            rows_in=planned.rows_in if planned else None,
+            bytes_in=planned.bytes_in if planned else None,
+            rows_out=result.rows if result.outcome in ("published", "refused") else None,
+        )
+
+    def _tell(self) -> None:
+        """Records what was answered without a lease: skipped, waiting, failed before anything was published."""
+        last = {outcome.partition: outcome for outcome in self._unrecorded if self._results[outcome.partition].outcome == outcome.state}
+        self._unrecorded = []
+        if last:
+            self._platform.ledger.partitions.record(list(last.values()), self._run_info())
+
+    def _run_info(self) -> RunInfo:
+        work = self._work
+        return RunInfo(work.run_id, work.trigger, self._began, self._platform.clock(), work.caused_by, work.request_id)
+
+    def _published(self, keys: Sequence[str]) -> dict[str, Published]:
+        return self._platform.ledger.partitions.published(self._key, keys)
+
+    def _holds(self, key: str) -> bool:
+        return key in self._platform.ledger.leases.of_run(self._work.run_id).get(self._key, [])
+
+    def _head_known(self) -> bool:
+        """Whether nobody wrote to the table but those the ledger knows. Changes of the table alone (columns, comments) are the platform's own."""
+        known = self._platform.ledger.partitions.newest_version(self._key, self._contract.cadence)
+        if known is None:
+            return True
+        return all(entry.signature is not None and "apply" in entry.signature for entry in delta_log.entries(self._platform.lake.table(self._key), known))
+
+    def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
+        return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items()}}
+
+
+def _result(key: str, outcome: OutcomeName, reason: str, *, rows: int = 0, version: int | None = None, seconds: float = 0.0) -> PartitionResult:
+    return PartitionResult(key, outcome, rows, reason, (), {}, version, seconds, {})

@@ -1,0 +1,128 @@
+"""The compute step of an endpoint: the author's function on its inputs at pinned versions, staged two or three partitions at a time.
+
+Which partitions are read is in inputs, how the function's answer is judged is in calling.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from platform_defs.contracts.endpoints import EndpointDef
+from platform_defs.contracts.partitions import partition_column
+from platform_defs.execution.calling import blame_of, call, compiled_of, shaped, ship_helpers
+from platform_defs.execution.inputs import Inputs
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.quality.inspect import ELSEWHERE
+from platform_defs.execution.results import Failure
+from platform_defs.execution.steps import FAILED, Planned, Staged, StepRun, Waiting
+from platform_defs.lake.engine import Zone
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from platform_defs.execution.quality.compile import Compiled
+
+# Below this many input rows one file a partition is written: what a shuffle's tasks would write apart, readers and Delta would list for ever.
+_ONE_FILE_ROWS = 2_000_000
+
+
+class EndpointStep:
+    """Computes an endpoint's partitions with its author's function."""
+
+    zone: Zone = "lake"
+
+    def __init__(self, work: Work, platform: Platform) -> None:
+        declaration = work.declared.declaration
+        if not isinstance(declaration, EndpointDef):
+            raise TypeError(f"{work.declared.contract.key} is no endpoint")
+        self._work, self._platform = work, platform
+        self._contract = work.declared.contract
+        self._function = declaration.fn
+        self._blame = blame_of(work.declared)
+        self._inputs = Inputs(work, platform)
+        self._compiled: Compiled | None = None
+
+    def plan(self, keys: Sequence[str]) -> Mapping[str, Planned | Waiting | Failure]:
+        """What each key reads, at which versions; waiting where an input is not there."""
+        return self._inputs.plan(keys)
+
+    def compute(self, planned: Sequence[Planned], run: StepRun) -> Mapping[str, Staged | Waiting | Failure]:
+        """Calls the function and stages what it answers; a ranged function is called once for all, and one by one if that fails."""
+        self._compiled = compiled_of(self._work.declared)
+        ship_helpers(self._function)
+        staged: dict[str, Staged | Waiting | Failure] = {}
+        if self._contract.ranged:
+            for group in _of_equal_pins(planned):
+                staged |= self._together(group, run) if len(group) > 1 else {}
+        planned = [each for each in planned if each.key not in staged]
+        with ThreadPoolExecutor(max_workers=max(1, min(run.threads, len(planned))), thread_name_prefix="compute") as pool:
+            pending = {each.key: pool.submit(self._one, each, run) for each in planned}
+            try:
+                return staged | {key: future.result() for key, future in pending.items()}
+            except BaseException:  # cancelled: the threads wait for Spark, so Spark is told first
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._platform.engines.engine(self.zone).interrupt(run.run_id)
+                raise
+
+    def published(self, keys: Sequence[str], run: StepRun) -> None:
+        """Nothing: an endpoint has no other lane."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def _one(self, planned: Planned, run: StepRun) -> Staged | Failure:
+        """One partition, in a thread of its own."""
+        assert self._compiled is not None
+        began = time.monotonic()
+        engine = self._platform.engines.engine(self.zone)
+        session = engine.session(run.run_id)  # makes it this thread's active one, which pandera and some functions ask for
+        with engine.tagged(session, run.run_id, self._contract.key, planned.key):
+            try:
+                answer = call(self._function, self._inputs.frames([planned], session), self._blame, planned.key)
+                if isinstance(answer, Failure):
+                    return answer
+                frame = shaped(answer, self._contract, self._compiled, self._blame, planned.key)
+                if isinstance(frame, Failure):
+                    return frame
+                if self._contract.ranged and ELSEWHERE not in frame.columns:
+                    return self._blame.missing_partition(planned.key, partition_column(self._contract.cadence))
+                path = run.frame_path(planned.key)
+                _compact(frame, planned.rows_in).write.mode("overwrite").parquet(path)
+            except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
+                return self._blame.raised(planned.key, error)
+        return Staged(planned.key, path, seconds=time.monotonic() - began, has_failed=FAILED in frame.columns)
+
+    def _together(self, planned: Sequence[Planned], run: StepRun) -> dict[str, Staged]:
+        """All partitions in one call and one folder; none if that fails, so that each is tried by itself and fails by itself."""
+        assert self._compiled is not None
+        began = time.monotonic()
+        engine = self._platform.engines.engine(self.zone)
+        keys = [each.key for each in planned]
+        words = f"{keys[0]}..{keys[-1]}"
+        with engine.tagged(run.session, run.run_id, self._contract.key, words):
+            try:
+                answer = call(self._function, self._inputs.frames(planned, run.session), self._blame, words)
+                frame = answer if isinstance(answer, Failure) else shaped(answer, self._contract, self._compiled, self._blame, words, ranged=True)
+                if isinstance(frame, Failure):
+                    return {}
+                path = run.frame_path(words)
+                frame.write.mode("overwrite").parquet(path)
+            except Exception:  # noqa: BLE001 - each partition is tried by itself next, and says for itself what is wrong
+                return {}
+        seconds = (time.monotonic() - began) / len(keys)
+        return {key: Staged(key, path, seconds=seconds, has_failed=FAILED in frame.columns) for key in keys}
+
+
+def _of_equal_pins(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """Partitions that read the same snapshots: only they can be computed in one call."""
+    groups: dict[tuple[tuple[str, str], ...], list[Planned]] = {}
+    for each in planned:
+        groups.setdefault(tuple(sorted(each.pins.items())), []).append(each)
+    return list(groups.values())
+
+
+def _compact(frame: DataFrame, rows_in: int | None) -> DataFrame:
+    return frame.coalesce(1) if rows_in is not None and rows_in < _ONE_FILE_ROWS else frame

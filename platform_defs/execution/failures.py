@@ -1,0 +1,154 @@
+"""What can go wrong with one partition, worded for whoever mends it, and which of an engine's errors are whose.
+
+Names the endpoint, the function, the partition, and what to do. Nothing here decides what happens next.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+from pyspark.errors import PySparkException
+
+from platform_defs.execution.results import CheckResult, Failure, FailureKind
+from platform_defs.lake.engine import EngineError
+
+_LINE = 300
+_DETAIL = 6000
+_INTERRUPTED = ("OPERATION_CANCELED", "OPERATION_CANCELLED", "SESSION_CLOSED", "SESSION_CHANGED", "JOB_CANCELLED", "cancelled part of cancelled job group")
+_ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_MEMORY", "RETRIES_EXCEEDED", "RESPONSE_ALREADY_RECEIVED", "OutOfMemoryError")
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Of whom a failure speaks: the endpoint and its author's function."""
+
+    endpoint: str
+    function: str
+
+    def raised(self, key: str, error: BaseException) -> Failure:
+        """The function, or the plan it made, raised. An engine that is gone or a session that was interrupted is not the author's."""
+        kind = kind_of(error)
+        said = f"{type(error).__name__}: {first_line(error)}"
+        if kind is FailureKind.INTERRUPTED:
+            return self._make(kind, key, "its work in Spark was interrupted", "It is tried again by itself; see the run that took it over or was cancelled")
+        if kind is FailureKind.ENGINE:
+            return self._make(kind, key, f"Spark failed: {said}", "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
+        return self._make(kind, key, f"it raised {said}", "Mend the function, run its test, and save: only new code or new input helps", _trace(error))
+
+    def not_a_frame(self, key: str, got: object) -> Failure:
+        """The function returned something else than a DataFrame."""
+        if got is None:
+            return self._make(FailureKind.NOT_A_FRAME, key, "it returned None", "End the function with `return` and the DataFrame")
+        return self._make(
+            FailureKind.NOT_A_FRAME, key, f"it returned a {type(got).__name__}, not a DataFrame", "Return the DataFrame itself, not what is in it"
+        )
+
+    def missing(self, key: str, columns: Sequence[str], have: Sequence[str]) -> Failure:
+        """Columns of the schema are not in the result."""
+        why = f"its result lacks {_listed(columns)}; it has {_listed(have)}"
+        return self._make(FailureKind.MISSING_COLUMNS, key, why, f"Add {_them(columns)} to the result, or take {_them(columns)} out of the schema")
+
+    def missing_partition(self, key: str, column: str) -> Failure:
+        """A ranged function dropped the partition column."""
+        action = f"Keep {column} in its grouping and its result, or remove ranged=True"
+        return self._make(FailureKind.MISSING_COLUMNS, key, f"its result lacks {column}, which a ranged function must return", action)
+
+    def unknown(self, key: str, columns: Sequence[str]) -> Failure:
+        """Columns in the result that the schema does not know."""
+        why = f"its result has {_listed(columns)}, which the schema does not"
+        return self._make(FailureKind.EXTRA_COLUMNS, key, why, f"Drop {_them(columns)} from the result, or declare {_them(columns)} in the schema")
+
+    def twice(self, key: str, columns: Sequence[str]) -> Failure:
+        """Several columns of one name."""
+        why = f"its result has {_listed(columns)} more than once"
+        return self._make(FailureKind.EXTRA_COLUMNS, key, why, "Drop one side after the join, or join by the column's name")
+
+    def wrong_types(self, key: str, columns: Mapping[str, tuple[str, str]]) -> Failure:
+        """Columns of another type than declared; by name (got, declared)."""
+        why = "; ".join(f"{name} is {got}, declared {declared}" for name, (got, declared) in columns.items())
+        casts = ", ".join(f'.withColumn("{name}", F.col("{name}").cast("{declared.lower()}"))' for name, (_, declared) in list(columns.items())[:3])
+        return self._make(FailureKind.WRONG_TYPES, key, why, f"Cast in the function ({casts}), or declare the other type")
+
+    def elsewhere(self, key: str, column: str, rows: int) -> Failure:
+        """Rows of the result belong to another partition by their own partition column."""
+        why = f"{rows} rows of its result are of another {column}"
+        action = f"Filter to this partition, or leave {column} out of the result: it is added by itself"
+        return self._make(FailureKind.OTHER_PARTITION, key, why, action)
+
+    def refused(self, key: str, checks: Sequence[CheckResult], unique: Sequence[str], repeated: bool) -> Failure:
+        """It was computed, and checks that refuse did not hold: the last good version stays. `repeated`: its rows repeat the key."""
+        failed = [check for check in checks if not check.passed and check.severity == "error"]
+        why = "; ".join(f"{check.name}: {check.description}" for check in failed)
+        if any(check.name == "accounting" for check in failed):
+            return self._make(FailureKind.UNACCOUNTED, key, why, "Rows were lost or made up on the way: a fault of the platform, tell who runs it")
+        if repeated:
+            action = f"Group by {', '.join(unique)} or drop duplicates in the function, or change Config.unique"
+            return self._make(FailureKind.DUPLICATE_KEYS, key, why, f"{action}; the last good version stays")
+        action = 'Mend the function or its input, or say in the schema what may be (nullable, bounds, on_fail="quarantine")'
+        return self._make(FailureKind.BROKEN_CONTRACT, key, why, f"{action}; the last good version stays")
+
+    def after(self, key: str, failed: str) -> Failure:
+        """An endpoint that reads itself cannot go on past a partition that was not published."""
+        return self._make(FailureKind.AFTER_FAILURE, key, f"it reads its own {failed}, which was not published", f"Mend {failed}; this one follows by itself")
+
+    def inspecting(self, key: str, error: BaseException) -> Failure:
+        """The checks could not be evaluated."""
+        kind = kind_of(error)
+        kind = kind if kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED) else FailureKind.RAISED
+        why = f"its checks could not be evaluated: {type(error).__name__}: {first_line(error)}"
+        return self._make(kind, key, why, "See the schema's checks (patterns, values); if Spark failed it is tried again by itself", _trace(error))
+
+    def publishing(self, key: str, error: BaseException) -> Failure:
+        """The commit failed; nothing of it is visible."""
+        kind = FailureKind.INTERRUPTED if kind_of(error) is FailureKind.INTERRUPTED else FailureKind.ENGINE
+        why = f"it could not be published: {type(error).__name__}: {first_line(error)}"
+        return self._make(kind, key, why, "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
+
+    def engine(self, key: str, error: BaseException) -> Failure:
+        """The engine is not there, or cannot say that a dead run has stopped."""
+        why = f"Spark could not be used: {type(error).__name__}: {first_line(error)}"
+        return self._make(FailureKind.ENGINE, key, why, "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
+
+    def taken_over(self, key: str) -> Failure:
+        """Another run took the lease."""
+        return self._make(FailureKind.INTERRUPTED, key, "another run took it over", "Nothing was published by this run; look at the newer one")
+
+    def _make(self, kind: FailureKind, key: str, why: str, action: str, detail: str | None = None) -> Failure:
+        return Failure(kind, self.endpoint, self.function, key, why, action, detail)
+
+
+def kind_of(error: BaseException) -> FailureKind:
+    """Whose an error is: of a session that was interrupted, of an engine in trouble, or of the code that was run."""
+    if isinstance(error, grpc.RpcError | EngineError):
+        return FailureKind.ENGINE
+    if not isinstance(error, PySparkException):
+        return FailureKind.RAISED
+    condition, text = error.getCondition() or "", str(error)
+    if condition.startswith(_INTERRUPTED) or any(mark in text for mark in _INTERRUPTED):
+        return FailureKind.INTERRUPTED
+    if condition.startswith(_ENGINE) or any(mark in text for mark in _ENGINE):
+        return FailureKind.ENGINE
+    return FailureKind.RAISED
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, shortened; Spark appends plans and stacks."""
+    lines = str(error).strip().splitlines()
+    line = lines[0].strip() if lines else "no message"
+    return line if len(line) <= _LINE else f"{line[:_LINE]}..."
+
+
+def _trace(error: BaseException) -> str:
+    text = "".join(traceback.format_exception(error))
+    return text if len(text) <= _DETAIL else f"{text[: _DETAIL // 2]}\n...\n{text[-_DETAIL // 2 :]}"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:10]) + (f" and {len(columns) - 10} more" if len(columns) > 10 else "") if columns else "no column"
+
+
+def _them(columns: Sequence[str]) -> str:
+    return "it" if len(columns) == 1 else "them"

@@ -1,0 +1,210 @@
+"""From staged Parquet to a published version: inspect, judge, commit, record. The same for every kind of endpoint.
+
+What is published is what was inspected: both read the staged files. Planning, leases and computing are building's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.partitions import partition_column, shift
+from platform_defs.execution.checks import VOLUME_DAYS, accounting_check, complete_check, contract_check, volume_check
+from platform_defs.execution.failures import Blame
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.quality.compile import UNIQUE, Compiled
+from platform_defs.execution.quality.inspect import ELSEWHERE, Inspection, inspect
+from platform_defs.execution.results import CheckResult, Failure
+from platform_defs.execution.steps import FAILED, Planned, Staged
+from platform_defs.lake.columns import lanes_of, staged_ddl
+from platform_defs.lake.records import BuildRecord, PublishedPartition, RefusedPartition, write_record
+from platform_defs.lake.tables import publish
+from platform_defs.ledger.leases import Fence
+from platform_defs.planning.facts import Counts, Published
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A staged partition with its verdicts.
+
+    Attributes:
+        counts: accounting of an event or source; for an endpoint only what was quarantined.
+        failure: why it must not be published; None if it may.
+    """
+
+    planned: Planned
+    staged: Staged
+    found: Inspection
+    checks: tuple[CheckResult, ...]
+    counts: Mapping[str, int]
+    failure: Failure | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether its checks keep it out (rows of another partition are a failure of the function, not of a check)."""
+        return self.failure is not None and not self.found.elsewhere
+
+
+class Publisher:
+    """Inspects, publishes and records the partitions of one build."""
+
+    def __init__(self, work: Work, platform: Platform, compiled: Compiled, blame: Blame, session: SparkSession) -> None:
+        self._work, self._platform, self._compiled, self._blame, self._session = work, platform, compiled, blame, session
+        self._contract: Contract = work.declared.contract
+        self._column = partition_column(self._contract.cadence)
+
+    def judge(self, planned: Mapping[str, Planned], staged: Mapping[str, Staged]) -> tuple[dict[str, Judged], dict[str, Failure]]:
+        """Verdicts on all staged partitions, in one pass; failures where the pass could not be run for one."""
+        if not staged:
+            return {}, {}
+        found, failed = self._inspect(list(staged.values()))
+        samples = self._samples(list(found))
+        return {key: self._judged(planned[key], staged[key], each, samples[key]) for key, each in found.items()}, failed
+
+    def commit(self, judged: Sequence[Judged], before: Mapping[str, Published], fence: Fence, guard: Callable[[], None]) -> int:
+        """Publishes these partitions in one commit, their quarantined rows in another; the version that holds them.
+
+        Raises FenceLost, or what Spark raises; then none of them is recorded, and the next build does it again.
+        """
+        keys = [each.found.key for each in judged]
+        frame = self._frame([each.staged for each in judged])
+        mine = frame.where(F.col(self._column).isin(keys))  # a range that was computed in one go lies in one folder, its bad partitions too
+        good = mine.where(_is_good()) if FAILED in mine.columns else mine
+        table = good.select(*self._compiled.columns, self._column)
+        lake, key = self._platform.lake, self._contract.key
+        version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard).version
+        dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
+        if dirty and "quarantine" in lanes_of(self._contract):
+            rows = mine.where(F.col(self._column).isin(dirty))
+            rows = rows.where(~_is_good()) if FAILED in mine.columns else rows.limit(0)
+            rows = rows.drop(ELSEWHERE)
+            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, self._work.run_id, fence.number, guard)
+        return version
+
+    def record(self, good: Mapping[str, Published], refused: Sequence[Judged], fence: Fence, at: datetime) -> None:
+        """Writes what was published and refused beside the lake: what the ledger is rebuilt from."""
+        if not good and not refused:
+            return
+        write_record(
+            self._platform.lake,
+            BuildRecord(
+                endpoint=self._contract.key,
+                run_id=self._work.run_id,
+                fence=fence.number,
+                trigger=self._work.trigger,
+                caused_by=self._work.caused_by,
+                at=at,
+                published=tuple(_published_record(key, each) for key, each in good.items()),
+                refused=tuple(self._refused_record(each, at) for each in refused),
+            ),
+        )
+
+    def version_of(self, judged: Judged, version: int, at: datetime) -> Published:
+        """What the ledger keeps of a published partition."""
+        return Published(
+            content=judged.found.content,
+            inputs=judged.planned.digest,
+            rows=judged.found.rows,
+            version=version,
+            code=self._contract.code_version,
+            built_at=at,
+            run_id=self._work.run_id,
+            counts=Counts(**judged.counts) if judged.counts else None,
+            pins=dict(judged.planned.pins),
+            checks_passed=sum(check.passed for check in judged.checks),
+            checks_failed=sum(not check.passed for check in judged.checks),
+        )
+
+    def _inspect(self, staged: Sequence[Staged]) -> tuple[dict[str, Inspection], dict[str, Failure]]:
+        try:
+            return inspect(self._frame(staged), self._compiled, self._column, [each.key for each in staged]), {}
+        except Exception as error:  # noqa: BLE001 - whatever stops the pass stops it for all: the others must not pay for one
+            if len(staged) == 1:
+                return {}, {staged[0].key: self._blame.inspecting(staged[0].key, error)}
+        found: dict[str, Inspection] = {}
+        failed: dict[str, Failure] = {}
+        for each in staged:
+            try:
+                found |= inspect(self._frame([each]).where(F.col(self._column) == each.key), self._compiled, self._column, [each.key])
+            except Exception as error:  # noqa: BLE001 - as above, and now it is this one's
+                failed[each.key] = self._blame.inspecting(each.key, error)
+        return found, failed
+
+    def _frame(self, staged: Sequence[Staged]) -> DataFrame:
+        """The staged rows of these partitions, by the contract's types."""
+        failed, origin = any(each.has_failed for each in staged), any(each.has_origin for each in staged)
+        ddl = staged_ddl(self._contract, failed=failed, origin=origin)
+        return self._session.read.schema(f"{ddl}, {ELSEWHERE} BOOLEAN").parquet(*dict.fromkeys(each.path for each in staged))
+
+    def _judged(self, planned: Planned, staged: Staged, found: Inspection, samples: Sequence[int]) -> Judged:
+        counts = self._counts(staged, found)
+        checks = [contract_check(found), volume_check(found.rows, samples)]
+        if self._contract.kind != "endpoint":
+            checks.append(accounting_check(counts))
+        checks.append(complete_check(planned.missing, len(planned.reads)))
+        failure: Failure | None = None
+        if found.elsewhere:
+            failure = self._blame.elsewhere(found.key, self._column, found.elsewhere)
+        elif any(not check.passed and check.severity == "error" for check in checks):
+            repeated = any(breach.check == UNIQUE for breach in found.breaches)
+            failure = self._blame.refused(found.key, checks, self._contract.unique, repeated)
+        return Judged(planned, staged, found, tuple(checks), counts, failure)
+
+    def _counts(self, staged: Staged, found: Inspection) -> dict[str, int]:
+        sides = {"good": found.rows, "quarantined": found.quarantined}
+        if self._contract.kind != "endpoint":
+            return {**staged.counts, **sides}
+        return {"landed": found.rows + found.quarantined, **sides} if found.quarantined else {}
+
+    def _samples(self, keys: Sequence[str]) -> dict[str, list[int]]:
+        """Rows of the same hour of day on the days before, as far as published."""
+        stride = 24 if self._contract.cadence == "hourly" else 1
+        earlier = {key: [shift(key, -stride * days) for days in range(1, VOLUME_DAYS + 1)] for key in keys}
+        counts = self._platform.ledger.partitions.row_counts(self._contract.key, sorted({each for days in earlier.values() for each in days}))
+        return {key: [counts[each] for each in days if each in counts] for key, days in earlier.items()}
+
+    def _refused_record(self, judged: Judged, at: datetime) -> RefusedPartition:
+        assert judged.failure is not None
+        return RefusedPartition(
+            key=judged.found.key,
+            reason=judged.failure.why,
+            inputs=judged.planned.digest.hex(),
+            code=self._contract.code_version,
+            at=at,
+            checks_passed=sum(check.passed for check in judged.checks),
+            checks_failed=sum(not check.passed for check in judged.checks),
+        )
+
+
+def _published_record(key: str, version: Published) -> PublishedPartition:
+    counts = version.counts
+    return PublishedPartition(
+        key=key,
+        content=version.content.hex(),
+        inputs=version.inputs.hex(),
+        rows=version.rows,
+        version=version.version,
+        code=version.code,
+        built_at=version.built_at,
+        counts=None if counts is None else {name: getattr(counts, name) for name in counts.__slots__},
+        pins=dict(version.pins),
+        checks_passed=version.checks_passed,
+        checks_failed=version.checks_failed,
+    )
+
+
+def _had_quarantine(version: Published | None) -> bool:
+    return version is not None and version.counts is not None and version.counts.quarantined > 0
+
+
+def _is_good() -> Column:
+    """Of a staged row: no rule was broken."""
+    return F.col(FAILED).isNull() | (F.size(F.col(FAILED)) == 0)
