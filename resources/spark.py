@@ -144,9 +144,8 @@ class SparkEngine:
 
     def alive(self) -> bool:
         """Whether the server answers within 3 seconds."""
-        session = self._open(
-            session_id("alive", self.zone), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0}
-        )  # kept: a session that is collected closes its client
+        # in a variable: a session that is collected closes its client
+        session = self._open(session_id("alive", self.zone), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0})
         try:
             _client(session).get_config_dict("spark.app.name")
         except (PySparkException, grpc.RpcError):

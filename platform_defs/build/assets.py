@@ -6,7 +6,7 @@ What Dagster is told is decided in `reporting`; how a partition is built is `exe
 # No `from __future__ import annotations` here: Dagster reads the body's annotation of `context` and does not understand it as text.
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import dagster as dg
 
 from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData
 from platform_defs.build.describe import CHECK_WORDS, checks_of, group_of, kinds_of, metadata_of, tags_of
-from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of, upstream_cadence
+from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of
 from platform_defs.build.platform import PLATFORM
 from platform_defs.build.reporting import Evaluation, Report, Trouble, report
 from platform_defs.build.tags import Asked, read_tags
@@ -40,19 +40,18 @@ def op_name(key: str) -> str:
     return key.replace("/", "__")
 
 
-def asset_of(declared: "Declared", partitions: Partitions, known: Mapping[str, Contract], builder: Builder | None = None) -> dg.AssetsDefinition:
+def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | None = None) -> dg.AssetsDefinition:
     """The asset of one declaration.
 
     Args:
         partitions: the domain's partitions of its cadence.
-        known: contracts by key, other domains' too: they say what cadence an input has.
         builder: builds partitions; None: `execution.building.build`, imported when a run needs it.
     """
     contract = declared.contract
     key, checks = asset_key(contract.key), checks_of(contract)
     spec = dg.AssetSpec(
         key,
-        deps=_deps(contract, known),
+        deps=_deps(contract),
         description=contract.description,
         metadata=metadata_of(contract),
         group_name=group_of(contract),
@@ -84,11 +83,11 @@ def asset_of(declared: "Declared", partitions: Partitions, known: Mapping[str, C
     return body
 
 
-def _deps(contract: Contract, known: Mapping[str, Contract]) -> list[dg.AssetDep]:
+def _deps(contract: Contract) -> list[dg.AssetDep]:
     # An endpoint may be read twice, over two windows: Dagster takes one mapping per asset, so it is drawn over both.
     drawn: dict[str, dg.TimeWindowPartitionMapping] = {}
     for read in contract.inputs:
-        one = mapping_of(contract.cadence, read, upstream_cadence(read, known.get(read.endpoint)))
+        one = mapping_of(contract.cadence, read)
         other = drawn.get(read.endpoint)
         drawn[read.endpoint] = one if other is None else _both(one, other)
     return [dg.AssetDep(asset_key(endpoint), partition_mapping=mapping) for endpoint, mapping in drawn.items()]

@@ -10,9 +10,12 @@ import dagster as dg
 from platform_defs.build.assets import Builder, asset_key, asset_of
 from platform_defs.build.loading import known_contracts, load_applied
 from platform_defs.build.partitions import Partitions, partitions_of
-from platform_defs.build.platform import resources_at
+from platform_defs.build.platform import process_ledger, resources_at
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, window_of
+from sensors.asking import OpenLedger, job_name
+from sensors.late_data import late_data_sensor
+from sensors.schedules import planned_schedule
 
 if TYPE_CHECKING:
     from platform_defs.contracts.loading import LoadedDomain
@@ -29,6 +32,8 @@ def build_defs(
     known: Mapping[str, Contract] | None = None,
     resources: Mapping[str, Any] | None = None,
     builder: Builder | None = None,
+    ledger: OpenLedger | None = None,
+    planned: bool = True,
 ) -> dg.Definitions:
     """The definitions of one domain.
 
@@ -38,6 +43,8 @@ def build_defs(
         known: contracts of other domains by key; what a domain reads of them is shown with their partitions. None: the registry's.
         resources: replace the resources of that name.
         builder: replaces `execution.building.build`.
+        ledger: what schedules and sensors ask; None: the running platform's, opened once per process.
+        planned: whether there are schedules and sensors at all.
 
     Raises:
         ValueError: the domain has more assets than a location may hold.
@@ -47,21 +54,21 @@ def build_defs(
     contracts = {**known, **{contract.key: contract for contract in loaded.contracts}}
     if len(loaded.declared) > MAX_ASSETS:
         raise ValueError(f"{loaded.name} declares {len(loaded.declared)} assets, a domain may have {MAX_ASSETS}: split it in two domains")
-    partitions: dict[Cadence, Partitions] = {cadence: partitions_of(cadence, loaded.domain.start) for cadence in CADENCES}
-    assets = [asset_of(declared, partitions[declared.contract.cadence], contracts, builder) for declared in loaded.declared.values()]
+    starts = [contract.start for contract in loaded.contracts]
+    start = loaded.domain.start or min(starts, key=lambda each: window_of(each).start, default="2020-01-01")
+    partitions: dict[Cadence, Partitions] = {cadence: partitions_of(cadence, start) for cadence in CADENCES}
+    assets = [asset_of(declared, partitions[declared.contract.cadence], builder) for declared in loaded.declared.values()]
     jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
+    ledger = process_ledger() if ledger is None else ledger
     return dg.Definitions(
         assets=[*assets, *_neighbours(loaded, contracts)],
         jobs=list(jobs.values()),
+        schedules=[planned_schedule(loaded.name, cadence, ledger) for cadence in jobs] if planned else [],
+        sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger)] if planned and jobs else [],
         resources={**resources_at(), **(resources or {})},
         # One process a run: a step per process would import everything again for each asset.
         executor=dg.in_process_executor,
     )
-
-
-def job_name(domain: str, cadence: Cadence) -> str:
-    """The job of a domain's cadence."""
-    return f"{domain}_{cadence}"
 
 
 def _job(domain: str, cadence: Cadence, contracts: Iterable[Contract]) -> dg.UnresolvedAssetJobDefinition:

@@ -9,7 +9,7 @@ import warnings
 
 import dagster as dg
 
-from platform_defs.contracts.contract import AsOfInput, Contract, Input
+from platform_defs.contracts.contract import AsOfInput, Input
 from platform_defs.contracts.partitions import DAY_FORMAT, HOUR_FORMAT, Cadence, key_of, window_of
 
 # Partitions of one run. A day of hours shares one inspection and one commit; a week of days is about as much data.
@@ -31,7 +31,7 @@ def backfill_policy(cadence: Cadence) -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(KEYS_PER_RUN[cadence])
 
 
-def mapping_of(reader: Cadence, read: Input, upstream: Cadence) -> dg.TimeWindowPartitionMapping:
+def mapping_of(reader: Cadence, read: Input) -> dg.TimeWindowPartitionMapping:
     """The mapping of one input.
 
     Offsets are in the reader's partitions where cadences differ, so a daily reader's `hours=(0, 1)` is drawn as the whole next day: never less than
@@ -41,22 +41,12 @@ def mapping_of(reader: Cadence, read: Input, upstream: Cadence) -> dg.TimeWindow
         days = read.within_seconds // 86_400
         # By the hour: the newest day that ended by this hour's end E holds the instant before E - 23 h, the oldest still allowed holds E - 1 h - within.
         first, last = (-days, 0) if reader == "daily" else (-(read.within_seconds // 3600), -23)
-    elif reader == upstream:
-        first, last = read.first, read.last
-    elif read.unit == "hours":
-        first, last = read.first // 24, -(-read.last // 24)
+    elif reader == "daily":
+        first, last = (read.first // 24, -(-read.last // 24)) if read.unit == "hours" else (read.first, read.last)
     else:
-        first, last = read.first, read.last
+        # All hours of some days around the hour: from the day's last hour back, from its first hour on.
+        first, last = (read.first, read.last) if read.unit == "hours" else (read.first * 24 - 23, read.last * 24 + 23)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         # The first partitions reach before the start, an `as_of` near now past the end: both are answered by the platform, neither is an error.
         return dg.TimeWindowPartitionMapping(start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=True)
-
-
-def upstream_cadence(read: Input, known: Contract | None) -> Cadence:
-    """The cadence of what an input reads; where its contract is not known, what the input's form says."""
-    if known is not None:
-        return known.cadence
-    if isinstance(read, AsOfInput):
-        return "daily"
-    return "hourly" if read.unit == "hours" else "daily"

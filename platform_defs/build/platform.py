@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import dagster as dg
 
 from platform_defs.execution.platform import Platform
+from platform_defs.ledger.ledger import Ledger
 from resources.engines import EnginesResource
 from resources.lake import LakeResource
 from resources.ledger import LedgerResource
-from resources.settings import Settings
+from resources.settings import Settings, settings_at
 from resources.vault import VaultResource
 
 # An asset's body asks for `platform`, composed of the others in a resource of its own, so that a test can give one value for all.
@@ -60,6 +62,11 @@ def resources_at(home: str = "") -> Mapping[str, Any]:
         "vault": VaultResource(home=home),
         PLATFORM: platform_resource,
     }
+
+
+def process_ledger(home: str = "") -> Callable[[], Ledger]:
+    """Gives the running platform's ledger, opened at the first call and kept: a tick must not read the whole registry and connect again each time."""
+    return functools.cache(lambda: Ledger(settings_at(home).ledger_url))
 
 
 def now() -> datetime:

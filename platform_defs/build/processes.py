@@ -28,7 +28,7 @@ def domains_of(workspace: Path) -> list[str]:
 def workspace_text(domains: list[str]) -> str:
     """`workspace.yaml` for these domains."""
     entries = [{"python_module": {"module_name": LOCATION_MODULE, "attribute": domain, "location_name": domain}} for domain in domains]
-    return "# One code location a domain; `backline new domain` adds one.\n" + yaml.safe_dump({"load_from": entries}, sort_keys=False)
+    return "# One code location a domain; `backline new domain` adds one.\n" + str(yaml.safe_dump({"load_from": entries}, sort_keys=False))
 
 
 def served_workspace(settings: Settings, domains: list[str]) -> Path:

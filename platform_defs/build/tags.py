@@ -1,4 +1,4 @@
-"""The tags of a run: how a planned run, a click and a range are told apart (DESIGN 5). Pure."""
+"""The tags of a run, read: how a planned run, a click and a range are told apart (DESIGN 5). Pure. What a planned run carries is in sensors.run_tags."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from platform_defs.build.dagster_private import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    BACKFILL_ID_TAG,
-    PARENT_RUN_ID_TAG,
-    PARTITION_NAME_TAG,
-)
+from platform_defs.build.dagster_private import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, PARTITION_NAME_TAG
 from platform_defs.execution.platform import Trigger
+from sensors.run_tags import REQUEST, TRIGGER
 
-REQUEST = "backline/request"
-TRIGGER = "backline/trigger"
 FORCE = "backline/force"
-TIER = "backline/tier"
-LANE = "backline/lane"
-PRIORITY = "dagster/priority"
-
-RANGE_START = ASSET_PARTITION_RANGE_START_TAG
-RANGE_END = ASSET_PARTITION_RANGE_END_TAG
-
-_PRIORITIES = {"high": "2", "normal": "1", "low": "0"}
 
 
 @dataclass(frozen=True)
@@ -40,19 +25,6 @@ class Asked:
     trigger: Trigger
     force: bool
     request_id: int | None
-
-
-def planned_tags(request_id: int, first: str, last: str, tier: str, trigger: Trigger) -> dict[str, str]:
-    """The tags of a run that the planner asks for: its range, its `requested` row, its place in the queue."""
-    return {
-        RANGE_START: first,
-        RANGE_END: last,
-        REQUEST: str(request_id),
-        TRIGGER: trigger,
-        TIER: tier,
-        LANE: "cadence",
-        PRIORITY: _PRIORITIES.get(tier, "1"),
-    }
 
 
 def read_tags(tags: Mapping[str, str]) -> Asked:

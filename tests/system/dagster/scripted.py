@@ -90,7 +90,9 @@ def definitions(domain: str) -> dg.Definitions:
     """A domain from `<home>/assets`, with the scripted builder."""
     assets = home() / "assets"
     known = {contract.key: contract for folder in sorted(assets.glob("*/domain.py")) for contract in load_domain(folder.parent).contracts}
-    return build_defs(domain, loaded=load_domain(assets / domain), known=known, resources={"platform": ScriptedPlatform()}, builder=scripted_build)
+    return build_defs(
+        domain, loaded=load_domain(assets / domain), known=known, resources={"platform": ScriptedPlatform()}, builder=scripted_build, planned=False
+    )
 
 
 def __getattr__(name: str) -> dg.Definitions:

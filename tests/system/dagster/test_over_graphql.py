@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from platform_defs.contracts.partitions import keys_between
+from sensors.run_tags import planned_tags
 from tests.fixtures.dagster import RunningDagster, until
 
 
@@ -141,8 +142,6 @@ def test_a_person_may_start_parent_and_child_in_one_run(scripted: RunningDagster
 
 
 def test_a_planned_runs_tags_reach_the_builder(scripted: RunningDagster) -> None:
-    from platform_defs.build.tags import planned_tags
-
     tags = planned_tags(41, "2024-10-27T00", "2024-10-27T05", "high", "schedule")
     run = scripted.launch("music", ["music/plays"], tags, job="music_hourly")
     assert scripted.wait_run(run) == "SUCCESS"

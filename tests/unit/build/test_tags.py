@@ -2,7 +2,9 @@
 
 import pytest
 
-from platform_defs.build.tags import PRIORITY, RANGE_END, RANGE_START, Asked, planned_tags, read_tags
+from platform_defs.build.dagster_private import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from platform_defs.build.tags import Asked, read_tags
+from sensors.run_tags import PRIORITY, RANGE_END, RANGE_START, planned_tags
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,7 @@ def test_high_tier_goes_first() -> None:
     order = [int(planned_tags(1, "a", "b", tier, "schedule")[PRIORITY]) for tier in ("high", "normal", "low")]
     assert order == sorted(order, reverse=True)
     assert len(set(order)) == 3
+
+
+def test_ranges_are_said_in_dagsters_own_tags() -> None:
+    assert (RANGE_START, RANGE_END) == (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)

@@ -1,0 +1,72 @@
+"""What schedules and sensors share: close what Dagster has finished, open requests for what the planner asks, say them as runs.
+
+Which partitions are worth a build is `planning`'s to say; what was asked is the ledger's to know.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import dagster as dg
+
+from platform_defs.contracts.partitions import Cadence
+from platform_defs.ledger.ledger import Ledger
+from platform_defs.ledger.requests import Request
+from platform_defs.planning.requests import plan_requests
+from platform_defs.planning.states import Decision
+from sensors.run_tags import REQUEST, PlannedTrigger, planned_tags
+
+OpenLedger = Callable[[], Ledger]
+
+# Each run of a tick is launched by the daemon before it looks at the next schedule.
+MAX_RUNS_A_TICK = 100
+
+
+def job_name(domain: str, cadence: Cadence) -> str:
+    """The job of a domain's cadence, and the name of the schedule that asks for it."""
+    return f"{domain}_{cadence}"
+
+
+def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
+    """Closes the requests whose run has ended, notes which run serves the others, and lets expire what no live run serves; how many were closed."""
+    waiting = ledger.requests.open()
+    if not waiting:
+        return 0
+    by_tag = {str(request.id): request for request in waiting}
+    live: set[int] = set()
+    closed = 0
+    for run in instance.get_runs(filters=dg.RunsFilter(tags={REQUEST: sorted(by_tag)})):
+        request = by_tag.get(run.tags[REQUEST])
+        if request is None:
+            continue
+        if not run.is_finished:
+            live.add(request.id)
+            if request.run_id != run.run_id:
+                ledger.requests.started(request.id, run.run_id)
+        elif request.id not in live:
+            # A request may have been run again by a person: it is closed when no run of it is live.
+            closed += ledger.requests.close(request.id, run.status.value.lower())
+    return closed + len(ledger.requests.expire(live))
+
+
+def ask(ledger: Ledger, decisions: Iterable[Decision], domain: str, cadences: Sequence[Cadence]) -> list[Request]:
+    """Opens requests for what the decisions ask of a domain in these cadences, high tier first; what is asked for already is left out."""
+    plans = [plan for plan in plan_requests(decisions, ledger.registry.current()) if plan.domain == domain and plan.cadence in cadences]
+    return ledger.requests.add(plans[:MAX_RUNS_A_TICK])
+
+
+def run_request(request: Request, trigger: PlannedTrigger) -> dg.RunRequest:
+    """One request as a run. Its key guards against a tick that died after launching; what is in flight is the ledger's to know."""
+    return dg.RunRequest(
+        run_key=str(request.id),
+        job_name=job_name(request.domain, request.cadence),
+        asset_selection=[dg.AssetKey(endpoint.split("/")) for endpoint in request.endpoints],
+        tags=planned_tags(request.id, request.first, request.last, request.tier, trigger),
+    )
+
+
+def in_words(decisions: Sequence[Decision]) -> str:
+    """How many partitions are in which state: what a tick that asks for nothing says."""
+    counts = Counter(str(decision.shown) for decision in decisions)
+    return ", ".join(f"{number} {state}" for state, number in counts.most_common()) or "no partition has ended yet"
