@@ -100,7 +100,7 @@ def _wrong_import(target: str, names: list[str], package: str) -> tuple[str, str
 
 
 def _heavy_import(target: str, names: list[str], module: str) -> tuple[str, str] | None:
-    heavy = sorted(set(names) & _HEAVY_CONTRACTS) if target == "platform_defs.contracts" else []
+    heavy = sorted(set(names) & (_HEAVY_CONTRACTS | {"*"})) if target == "platform_defs.contracts" else []
     if heavy or target.partition(".")[0] in _HEAVY_PACKAGES:
         what = ", ".join(heavy) or target
         return f"it imports {what}, and a product's service imports {module.rpartition('.')[2]}.py with pydantic alone", "Move what needs it to another file"

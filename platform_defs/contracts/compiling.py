@@ -109,10 +109,13 @@ class Compiler:
 
     def endpoint(self, definition: EndpointDef[Any]) -> Contract | None:
         """The contract of an endpoint."""
-        from platform_defs.contracts.schema import read_schema
+        from platform_defs.contracts.schema import Schema, read_schema
 
         before = len(self.problems)
         fn = definition.fn
+        if not (isinstance(definition.schema, type) and issubclass(definition.schema, Schema)):
+            self.problem(fn, "schema", "it is no Schema", "Write class Rows(Schema) with the dataset's columns, and schema=Rows")
+            return None
         columns, unique, problems = read_schema(definition.schema)
         self.problems += problems
         cadence = self.cadence(fn, definition.partitions)

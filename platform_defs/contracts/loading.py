@@ -145,10 +145,6 @@ class _Loader:
             return None
         try:
             return importlib.import_module(name)
-        except ContractError as error:
-            self.problems.append(error)
-        except ContractErrors as errors:
-            self.problems += errors.errors
         except Exception as error:  # noqa: BLE001  (an author's file may raise anything)
             self.problems.append(_import_problem(error, path, self.folder))
         return None
@@ -181,13 +177,16 @@ def _import_problem(error: Exception, path: Path, folder: Path) -> ContractError
     for frame in traceback.extract_tb(error.__traceback__):
         if Path(frame.filename).is_relative_to(folder):
             place, line = Path(frame.filename), frame.lineno
+    at = f"{short(place)}{f':{line}' if line else ''}"
+    if isinstance(error, ContractError):
+        return ContractError(f"{at} {error.where}", error.why, error.write)
     about = str(error).splitlines()[0] if str(error) else ""
     write = "Mend it; `python -c` with this import shows the whole trace"
     if isinstance(error, ModuleNotFoundError):
         write = f"Install {error.name}, or remove the import"
     elif isinstance(error, TypeError) and "unexpected keyword argument" in about:
         write = "See the docstring of what is called there for its keywords"
-    return ContractError(f"{short(place)}{f':{line}' if line else ''}", f"the file cannot be imported: {type(error).__name__}: {about}", write)
+    return ContractError(at, f"the file cannot be imported: {type(error).__name__}: {about}", write)
 
 
 def _each_once(problems: list[ContractError]) -> list[ContractError]:
@@ -200,8 +199,9 @@ def _importable(folder: Path, fresh: bool) -> Iterator[None]:
     root = folder.parent
     package = f"{root.name}.{folder.name}"
     importlib.invalidate_caches()
-    for name, module in list(sys.modules.items()):
-        if (name == package or name.startswith(f"{package}.")) and (fresh or not _within(module, folder)):
+    ours = {name: module for name, module in sys.modules.items() if name == package or name.startswith(f"{package}.")}
+    if fresh or not all(_within(module, folder) for module in ours.values()):
+        for name in ours:
             del sys.modules[name]
     if fresh:  # two saves within a second may leave a .pyc that looks right
         for path in folder.rglob("*.py"):

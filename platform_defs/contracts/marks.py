@@ -26,14 +26,14 @@ class Personal:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Puts the mark where the type is read from, and refuses the empty id: everyone without one would be the same person."""
-        schema = _marked(handler(source), self)
+        schema = handler(source)
         if self.of is None:
             inner: dict[str, Any] = schema  # type: ignore[assignment]
             while inner.get("type") in ("nullable", "default"):
                 inner = inner["schema"]
             if inner.get("type") == "str":
                 inner.setdefault("min_length", 1)
-        return schema
+        return _marked(schema, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class NotPersonal:
 
 
 def _marked(schema: CoreSchema, mark: Personal | NotPersonal) -> CoreSchema:
-    node: dict[str, Any] = schema  # type: ignore[assignment]
-    node.setdefault("metadata", {})[METADATA] = mark
-    return schema
+    # A copy, for the same node may stand for other uses of the type; a tuple, for a second mark must not hide the first.
+    node: dict[str, Any] = {**schema}
+    metadata = dict(node.get("metadata") or {})
+    node["metadata"] = {**metadata, METADATA: (*metadata.get(METADATA, ()), mark)}
+    return node  # type: ignore[return-value]

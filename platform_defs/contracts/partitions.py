@@ -85,6 +85,7 @@ def index_of(key: str) -> int:
     return (window.start - _EPOCH) // _STEP[window.cadence]
 
 
+@lru_cache(maxsize=1 << 16)
 def key_at(cadence: Cadence, index: int) -> str:
     """The inverse of `index_of`."""
     return key_of(cadence, _EPOCH + index * _STEP[cadence])

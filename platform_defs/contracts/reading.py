@@ -6,6 +6,7 @@ Read from the class's core schema, that is from what Pydantic will really do. Th
 from __future__ import annotations
 
 import re
+import sys
 from datetime import datetime
 from typing import Any, cast
 
@@ -53,6 +54,10 @@ class _Refused(Exception):
 
 def read_fields(cls: type[Record]) -> tuple[tuple[WireField, ...], list[ContractError]]:
     """The fields of a class as they travel, and what is wrong with the class; wrong fields are left out."""
+    if not cls.__pydantic_complete__:  # a type named before it is defined; by now its module is all there
+        cls.model_rebuild(raise_errors=False, _types_namespace=vars(sys.modules[cls.__module__]))
+    if not cls.__pydantic_complete__:
+        return (), [ContractError(place_of(cls), "it names a type that is not defined in its file", "Import the type, or mend the name in the annotation")]
     return _Reader(cls).read(())
 
 
@@ -121,13 +126,14 @@ class _Reader:
         nullable = node["type"] == "nullable"
         if nullable:
             node = self.node(node["schema"], marks)
-        mark = self.one_mark(marks)
+        about = self.cls.model_fields[name]
+        # Pydantic rewrites core schemas; should it ever drop a mark there, the field still has it: a lost mark would be a leak.
+        mark = self.one_mark(list(dict.fromkeys([*marks, *(one for one in about.metadata if isinstance(one, Personal | NotPersonal))])))
         wire = self.kind_of(node, outer, covered=mark is not None)
         if isinstance(mark, Personal):
             if outer:
                 raise _Refused("a Personal value stands inside another record", "Move the field to the event itself")
             self.check_personal(mark, wire)
-        about = self.cls.model_fields[name]
         field = WireField(
             name=name,
             type=wire,
@@ -140,11 +146,11 @@ class _Reader:
 
     def node(self, node: dict[str, Any], marks: list[Mark]) -> dict[str, Any]:
         """The schema node behind references, its marks gathered, its keys known."""
-        node = self.resolved(node)
+        marks += node.get("metadata", {}).get(METADATA, ())
+        while node["type"] == "definition-ref":  # a mark may stand on the reference or on what it refers to
+            node = self.definitions.get(node["schema_ref"], {"type": "a recursive type"})
+            marks += node.get("metadata", {}).get(METADATA, ())
         kind = node["type"]
-        mark = node.get("metadata", {}).get(METADATA)
-        if mark is not None:
-            marks.append(mark)
         if kind.startswith("function"):
             raise _Refused("it has a validator, and contracts are data", "Say the rule in types and Field(...), or as a check of an endpoint")
         if kind not in _KEYS:
@@ -251,7 +257,8 @@ def _text(node: dict[str, Any], covered: bool) -> WireType:
         try:
             parse(pattern)
         except PatternError as error:
-            raise _Refused(f"its pattern is no plain pattern: {error}", "See platform_defs/contracts/patterns.py for what is") from None
+            why, _, write = str(error).partition(": ")
+            raise _Refused(f"its pattern is no plain pattern: {why}", write[:1].upper() + write[1:] or "Write ^...$ of characters, [...] and (...)") from None
     elif not covered:
         raise _Refused(
             "it is free text, which may hold anything about a person",
@@ -277,7 +284,9 @@ def _integer_limits(node: dict[str, Any]) -> dict[str, Any]:
 def _decimal(node: dict[str, Any]) -> WireType:
     digits, places = node.get("max_digits"), node.get("decimal_places")
     if digits is None or places is None or not 1 <= digits <= 38 or not 0 <= places <= digits:
-        raise _Refused("a Decimal needs its digits (at most 38) and places", "Write Annotated[Decimal, Field(max_digits=12, decimal_places=2)]")
+        raise _Refused(
+            "a Decimal needs its digits (at most 38) and places", "Write Annotated[Decimal, Field(max_digits=12, decimal_places=2)], of at most 38 digits"
+        )
     limits: dict[str, Any] = {key: str(value) for key, value in _limits(node)}
     return WireType(kind="decimal", digits=digits, places=places, **limits)
 

@@ -45,7 +45,7 @@ def read(folder: Path) -> dict[str, Contract]:
     return parse(path.read_text(encoding="utf-8"), short(path)) if path.is_file() else {}
 
 
-def read_all(assets: Path) -> dict[str, Contract]:
+def read_registry_files(assets: Path) -> dict[str, Contract]:
     """The committed contracts of all domains below a folder of assets, by key."""
     found: dict[str, Contract] = {}
     for path in sorted(assets.glob(f"*/{FILE}")):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import pandera.pyspark as pa
@@ -19,6 +21,7 @@ from platform_defs.contracts.reading import NAME
 
 METADATA = "backline"
 _ON_FAIL = ("refuse", "quarantine", "warn")
+_KNOWN = frozenset(inspect.signature(pa.Field).parameters) - {"kwargs", "unique", "title"}
 _PEOPLE = ("BIGINT", "INT")
 _PLAIN = {
     T.StringType: "STRING",
@@ -74,14 +77,16 @@ def people(*, on_fail: OnFail = "refuse", nullable: bool = False, description: s
 
 
 def _field(mark: Literal["person", "people"] | None, on_fail: OnFail, nullable: bool, description: str | None, checks: dict[str, Any]) -> Any:
+    for name in checks:
+        if name not in _KNOWN and name not in pa.Check.REGISTERED_CUSTOM_CHECKS:
+            near = get_close_matches(name, _KNOWN, 1)
+            raise ContractError(f"field({name}=)", f"pandera has no check {name}", f"Write {near[0]}=" if near else f"Known are {', '.join(sorted(_KNOWN))}")
     metadata = {**(checks.pop("metadata", None) or {}), METADATA: {"on_fail": on_fail, "mark": mark}}
     return pa.Field(nullable=nullable, description=description, metadata=metadata, **checks)
 
 
 def read_schema(cls: type[Schema]) -> tuple[tuple[Column, ...], tuple[str, ...], list[ContractError]]:
     """Columns and key of a schema, and what is wrong with it; wrong columns are left out."""
-    if not (isinstance(cls, type) and issubclass(cls, Schema)):
-        return (), (), [ContractError(place_of(cls), "it is no Schema", f"Write class {getattr(cls, '__name__', 'MyRows')}(Schema)")]
     try:
         schema = cls.to_schema()
     except (TypeError, AttributeError, SchemaInitError, ValueError) as error:
