@@ -69,7 +69,8 @@ class RunHost:
             self._path.unlink()
 
     def _turn(self, server: socket.socket) -> None:
-        ready, _, _ = select.select([server, self._wake], [], [], _REAP_SECONDS)
+        watched: list[socket.socket | int] = [server, self._wake]
+        ready, _, _ = select.select(watched, [], [], _REAP_SECONDS)
         if self._wake in ready:
             os.read(self._wake, 4096)
         self._reap()

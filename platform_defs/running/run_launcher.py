@@ -34,7 +34,7 @@ class HostUnavailable(RuntimeError):
     """The location's run host does not answer; Dagster keeps the run and says so."""
 
 
-class WarmRunLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
+class WarmRunLauncher(RunLauncher, ConfigurableClass):
     """Launches a run by asking the host of its code location to fork.
 
     Args:
@@ -43,7 +43,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
 
     def __init__(self, socket_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._folder, self._inst_data = Path(socket_dir), inst_data
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
