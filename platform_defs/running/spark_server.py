@@ -157,12 +157,12 @@ class SparkServer:
         return False
 
     def _story(self) -> str:
-        """The first error line that this start wrote to the log."""
+        """The first error line that this start wrote to the log, and the one after it."""
         with self.settings.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read(200_000).decode(errors="replace").splitlines()
-        telling = (line.strip() for line in lines if any(word in line for word in ("Exception", "Error", "error")))
-        return next(telling, "it wrote no error")[:500]
+        first = next((i for i, line in enumerate(lines) if any(word in line for word in ("Exception", "Error", "error"))), None)
+        return "it wrote no error" if first is None else " ".join(line.strip() for line in lines[first : first + 2])[:500]
 
     def _end_leftover(self) -> None:
         """Ends the server that a killed starter left behind. Known by pid and time of birth, for pids are used again."""

@@ -1,0 +1,91 @@
+"""The server's start and end: private, quiet, without leftovers. Servers of its own: it stops them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pyspark.errors import PySparkException
+
+from platform_defs.running.spark_server import SparkServer, SparkServerError, SparkServerSettings
+from resources.spark import SparkEngine
+
+CANARY = "canary.name@example.org"
+STARTER = """
+import sys, time
+from pathlib import Path
+from platform_defs.running.spark_server import SparkServer, SparkServerSettings
+server = SparkServer(SparkServerSettings(folder=Path(sys.argv[1]), log=Path(sys.argv[2]), heap="700m"))
+server.start()
+print(server.pid, server.url, flush=True)
+time.sleep(600)
+"""
+
+
+def _settings(folder: Path, **given: str) -> SparkServerSettings:
+    return SparkServerSettings(**{"folder": folder / "server", "log": folder / "spark.log", "heap": "700m", **given})  # type: ignore[arg-type]
+
+
+def _gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_starters_server_is_ended_by_the_next_and_nothing_is_left(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(settings.folder), str(settings.log)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    )
+    assert starter.stdout is not None
+    left, old_url = starter.stdout.readline().split()
+    assert os.getpgid(int(left)) != os.getpgid(starter.pid)  # a terminal's Ctrl-C does not reach it
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    starter.stdout.close()
+    assert SparkEngine(old_url, "lake").alive()
+    (settings.folder / "local" / "left").write_text(CANARY)
+
+    with SparkServer(settings) as server:
+        assert _gone(int(left))
+        assert server.pid is not None
+        java = psutil.Process(server.pid)
+        engine = SparkEngine(server.url, "lake")
+        session = engine.session("run-1")
+
+        assert not (settings.folder / "local" / "left").exists()
+        assert [oct(p.stat().st_mode & 0o777) for p in (settings.folder, settings.folder / "local", settings.log)] == ["0o700", "0o700", "0o600"]
+        token = server.url.rpartition("=")[2]
+        assert token not in " ".join(java.cmdline())
+        assert {c.laddr.ip.removeprefix("::ffff:") for c in java.net_connections() if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        assert not SparkEngine(server.url.replace(token, "guess"), "lake").alive()
+
+        with pytest.raises(PySparkException) as raised:  # whoever asked learns the value; the log does not
+            session.sql(f"SELECT CAST(concat('{CANARY}', id) AS INT) FROM range(2)").collect()
+        assert CANARY in str(raised.value)
+        assert "JVM stacktrace" not in str(raised.value)
+
+        from pyspark.sql import functions as F
+
+        double = F.udf(lambda n: 2 * n, "long")
+        assert session.range(2).select(double("id")).count() == 2
+        workers = [p.pid for p in java.children(recursive=True)]
+    assert _gone(java.pid)
+    assert [pid for pid in workers if not _gone(pid)] == []
+    assert not (settings.folder / "local").exists()
+    assert CANARY not in settings.log.read_text()
+    assert not server.running()
+    server.stop()  # again: harmless
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, heap="1k")
+    begun = time.monotonic()
+    with pytest.raises(SparkServerError, match=r"did not start: .*heap.*spark\.log; memory asked for: 1k"):
+        SparkServer(settings).start()
+    assert time.monotonic() - begun < 60
+    assert list(settings.folder.iterdir()) == []
