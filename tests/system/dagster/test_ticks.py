@@ -1,0 +1,199 @@
+"""Ticks as Dagster makes them, over a real ledger and an ephemeral instance: what is asked, once; what closes it; how late rows travel."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from platform_defs.build.definitions import build_defs
+from platform_defs.contracts.partitions import key_of, keys_between
+from platform_defs.lake.landing import SealManifest, Segment, segment_path
+from platform_defs.ledger import Ledger
+from platform_defs.ledger.outcomes import Outcome, RunInfo
+from platform_defs.planning.facts import Counts, Published
+from sensors.late_data import Cursor, decide_on, readers
+from sensors.run_tags import REQUEST, TRIGGER
+from tests.system.dagster.domains import loaded
+
+NOW = datetime(2024, 10, 10, 12, 30, tzinfo=UTC)
+PLAYED, PLAYS, PLAYS_DAY = "music/track_played", "music/plays", "music/plays_day"
+
+
+class World:
+    """A domain, its ledger and an instance, at a present that moves."""
+
+    def __init__(self, ledger: Ledger, instance: dg.DagsterInstance, folder: Path) -> None:
+        self.ledger, self.instance, self.now, self.seals = ledger, instance, NOW, 0
+        ledger.store.clock = lambda: self.now
+        self.domain = loaded(folder, "music")
+        ledger.registry.apply(self.domain.contracts, "test")
+        self.repository = build_defs("music", loaded=self.domain, known={}, ledger=lambda: ledger).get_repository_def()
+        self.cursor: str | None = None
+
+    def land(self, hour: str, rows: int) -> None:
+        """The one receiver seals rows of an hour now."""
+        self.seals += 1
+        path = segment_path(PLAYED, hour, "r1", self.seals)
+        segment = Segment(event=PLAYED, hour=hour, path=path, rows=rows, size=rows, sha256="00" * 32)
+        manifest = SealManifest(receiver="r1", seal=self.seals, sealed_at=self.now, sealed_until=self.now, segments=(segment,), accounts=())
+        self.ledger.landing.beat("r1", self.now, self.now)
+        self.ledger.landing.record_seal(manifest)
+
+    def publish(self, endpoint: str, keys: Sequence[str], rows: int = 5, content: bytes = b"c" * 16) -> None:
+        """A run publishes these partitions now."""
+        contract = self.ledger.registry.current()[endpoint]
+        counts = Counts(landed=rows, good=rows) if contract.kind == "event" else None
+        seen = {decision.partition: decision.inputs for decision in decide_on(self.ledger, {(endpoint, key) for key in keys})}
+        outcomes = []
+        for key in keys:
+            version = Published(content, seen.get(key, b""), rows, 1, contract.code_version, self.now, "run", counts)
+            outcomes.append(Outcome(endpoint, key, "published", published=version))
+        self.ledger.partitions.record(outcomes, RunInfo("run", "schedule", self.now, self.now))
+
+    def schedule(self, cadence: str) -> list[dg.RunRequest] | str:
+        """One tick of a schedule: what it asks for, or why it does not."""
+        schedule = self.repository.get_schedule_def(f"music_{cadence}")
+        context = dg.build_schedule_context(instance=self.instance, scheduled_execution_time=self.now, repository_def=self.repository)
+        data = schedule.evaluate_tick(context)
+        return list(data.run_requests) if data.run_requests else str(data.skip_message)
+
+    def sensor(self) -> Any:
+        """One tick of the late-data sensor."""
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, repository_def=self.repository)
+        data = self.repository.get_sensor_def("music_late_data").evaluate_tick(context)
+        self.cursor = data.cursor
+        return data
+
+    def run(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
+        """Dagster has a run for that request, in that status."""
+        self.instance.add_run(dg.DagsterRun(job_name=request.job_name or "", tags=dict(request.tags), status=status))
+
+
+@pytest.fixture
+def world(ledger: Ledger, tmp_path: Path) -> Iterator[World]:
+    with dg.instance_for_test() as instance:
+        yield World(ledger, instance, tmp_path)
+
+
+def asked(requests: list[dg.RunRequest] | str) -> set[tuple[str, str, str]]:
+    """(endpoint, first, last) of what was asked."""
+    assert not isinstance(requests, str), requests
+    return {
+        (key.to_user_string(), request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"])
+        for request in requests
+        for key in request.asset_selection or []
+    }
+
+
+def test_closed_hours_are_asked_for_once(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    first = world.schedule("hourly")
+    assert not isinstance(first, str)
+    spans = asked(first)
+    assert {endpoint for endpoint, _, _ in spans} == {PLAYED}
+    assert {key for _, low, high in spans for key in keys_between(low, high)} == set(keys_between("2024-10-08T12", "2024-10-10T11"))
+    assert all(len(keys_between(low, high)) <= 24 for _, low, high in spans)
+    assert {request.run_key for request in first} == {request.tags[REQUEST] for request in first}
+    assert {request.tags[TRIGGER] for request in first} == {"schedule"}
+    again = world.schedule("hourly")
+    assert isinstance(again, str)
+    assert "requested" in again
+
+
+def test_a_request_is_closed_by_its_runs_end_and_not_before(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    first = world.schedule("hourly")
+    assert not isinstance(first, str)
+    for request in first:
+        world.run(request, dg.DagsterRunStatus.STARTED)
+    world.now += timedelta(hours=3)  # past their expiry: live runs keep them
+    world.schedule("hourly")
+    still = {request.id for request in world.ledger.requests.open()}
+    assert {int(request.tags[REQUEST]) for request in first} <= still
+    for record in world.instance.get_run_records():
+        world.instance.report_run_failed(record.dagster_run)
+    world.schedule("hourly")
+    assert not {int(request.tags[REQUEST]) for request in first} & {request.id for request in world.ledger.requests.open()}
+
+
+def test_a_request_nobody_launched_expires(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    world.schedule("hourly")
+    world.now += timedelta(minutes=61)
+    assert not isinstance(world.schedule("hourly"), str)
+
+
+def test_readers_are_asked_for_when_their_inputs_are_there(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    world.publish(PLAYED, keys_between("2024-10-09T00", "2024-10-10T11"))
+    assert {endpoint for endpoint, _, _ in asked(world.schedule("hourly"))} >= {PLAYS}
+    assert isinstance(world.schedule("daily"), str)
+    world.publish(PLAYS, keys_between("2024-10-09T00", "2024-10-10T11"))
+    assert asked(world.schedule("daily")) == {(PLAYS_DAY, "2024-10-09", "2024-10-09")}
+
+
+def test_late_rows_of_an_old_hour_are_followed_to_its_readers(world: World) -> None:
+    """Weeks beyond the look-back: only the touched hour is rebuilt, then what reads it, as far as content changes."""
+    old = "2024-10-02T07"
+    built = world.now - timedelta(days=7)
+    present, world.now = world.now, built
+    world.land(old, 5)
+    world.publish(PLAYED, keys_between("2024-10-02T00", "2024-10-02T23"))
+    world.publish(PLAYS, keys_between("2024-10-02T00", "2024-10-02T23"))
+    world.publish(PLAYS_DAY, ["2024-10-02"])
+    world.now = present
+    first = world.sensor()
+    settled = Cursor.model_validate_json(first.cursor)
+
+    world.now += timedelta(minutes=1)
+    world.land(old, 50)  # far over the share of 1 %
+    tick = world.sensor()
+    assert asked(tick.run_requests) == {(PLAYED, old, old)}
+    assert tick.run_requests[0].tags[TRIGGER] == "late"
+    (observed,) = tick.asset_events
+    assert (observed.partition, observed.metadata["late rows"].value) == (old, 50)
+    assert settled.landed < Cursor.model_validate_json(tick.cursor).landed
+
+    world.now += timedelta(minutes=1)
+    world.run(tick.run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    world.publish(PLAYED, [old], rows=55, content=b"d" * 16)
+    assert (PLAYS, old, old) in asked(world.sensor().run_requests)
+
+    world.now += timedelta(minutes=1)
+    for request in world.ledger.requests.open():
+        world.ledger.requests.close(request.id)
+    world.publish(PLAYS, [old])  # same content as before: the wave stops here
+    quiet = world.sensor()
+    assert (PLAYS_DAY, "2024-10-02", "2024-10-02") not in (asked(quiet.run_requests) if quiet.run_requests else set())
+
+
+def test_a_trickle_is_held_until_its_settle_age_and_not_forgotten(world: World) -> None:
+    hour = key_of("hourly", world.now - timedelta(hours=2))
+    world.land(hour, 1000)
+    world.publish(PLAYED, [hour], rows=1000)
+    world.sensor()
+    world.now += timedelta(minutes=5)
+    world.land(hour, 1)
+    held = world.sensor()
+    assert not [span for span in (asked(held.run_requests) if held.run_requests else set()) if span[:2] == (PLAYED, hour)]
+    assert (PLAYED, hour) in Cursor.model_validate_json(held.cursor).partitions
+    world.now += timedelta(hours=1)
+    assert (PLAYED, hour, hour) in asked(world.sensor().run_requests)
+
+
+def test_an_hour_before_the_look_back_is_left_to_people(world: World) -> None:
+    world.land("2024-10-03T07", 5)
+    tick = world.sensor()
+    assert not tick.run_requests
+    assert not Cursor.model_validate_json(tick.cursor).pending
+    assert not tick.asset_events
+
+
+def test_windows_reach_their_readers_in_their_own_domain(world: World, tmp_path: Path) -> None:
+    contracts = {contract.key: contract for contract in (*world.domain.contracts, *loaded(tmp_path, "sales").contracts)}
+    assert readers(contracts, "music", PLAYED, "2024-10-10T03") == {(PLAYS, "2024-10-10T03")}
+    assert readers(contracts, "music", PLAYS, "2024-10-10T03") == {(PLAYS_DAY, "2024-10-10")}
+    assert readers(contracts, "sales", PLAYS, "2024-10-10T03") == {("sales/royalties", "2024-10-10T03"), ("sales/royalties", "2024-10-10T04")}
