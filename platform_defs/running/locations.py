@@ -43,7 +43,7 @@ class Locations:
         """Applies what is in the assets folder now; None if that succeeded, else what was said against it."""
         command = (sys.executable, "-m", "platform_defs.cli", "apply", "--quiet", "--assets", str(self._settings.assets))
         code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}))
-        return None if code == 0 else words.strip()
+        return None if code == 0 else words.strip().removeprefix("Error: ")
 
     def follow(self) -> list[str]:
         """Starts, reloads and ends code servers until they serve what is applied; the domains it touched."""

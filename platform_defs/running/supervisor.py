@@ -147,7 +147,7 @@ class Supervisor:
                 self._locations.stop()
             names = list(self._children.pids())
             code = [name for name in names if name.startswith("code-")]
-            self._children.stop([[services.WEB, services.DAEMON], code, [services.COLLECTOR], [services.SPARK], [services.DATABASE]])
+            self._children.stop([[services.WEB, services.DAEMON, *code], [services.COLLECTOR, services.SPARK], [services.DATABASE]])
             self._children = None
             self._tell("stop", "done", seconds=time.monotonic() - begun)
         Settings.forget(self._home.root)

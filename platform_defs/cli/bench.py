@@ -1,0 +1,11 @@
+"""`backline bench`: measurements of this machine. Each measurement is a module of its own under tests/bench."""
+
+from __future__ import annotations
+
+from platform_defs.cli.main import LazyGroup
+
+bench = LazyGroup(
+    "bench",
+    subs={},
+    help="Measure this machine: partitions a minute, events a second.",
+)

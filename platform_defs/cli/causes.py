@@ -1,0 +1,75 @@
+"""From the states of partitions to what is broken: the few things that many partitions wait for. Pure; how it is shown is in `status`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from platform_defs.planning.facts import Trouble
+from platform_defs.planning.states import Decision, PartitionState
+
+_BROKEN = frozenset({PartitionState.REFUSED, PartitionState.FAILED, PartitionState.STUCK})
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that is broken.
+
+    Attributes:
+        state: `refused`, `failed`, `stuck`, or `overdue`: past its deadline though it waits for no other partition.
+        reason: in words, with what to do.
+        partitions: of this endpoint with this reason, in order.
+        waiting: how many partitions of other endpoints wait for these. datasets: which endpoints those are.
+    """
+
+    endpoint: str
+    state: str
+    reason: str
+    partitions: tuple[str, ...]
+    waiting: int
+    datasets: tuple[str, ...]
+
+
+def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble]) -> list[Cause]:
+    """What is broken, first what most waits for.
+
+    Args:
+        decisions: states of the partitions looked at. troubles: everything in trouble, older partitions too, by (endpoint, partition).
+    """
+    known = {(each.endpoint, each.partition): each for each in decisions}
+    broken: dict[Place, tuple[str, str]] = {
+        place: (trouble.state, trouble.reason) for place, trouble in troubles.items() if trouble.state in _BROKEN and place not in known
+    }
+    for place, each in known.items():
+        if each.state in _BROKEN:
+            broken[place] = (each.state, each.reason)
+        elif each.overdue and not each.waiting_for:
+            broken[place] = (PartitionState.OVERDUE, each.reason)
+    roots: dict[Place, frozenset[Place]] = {}
+
+    def roots_of(place: Place) -> frozenset[Place]:
+        if place in broken:
+            return frozenset({place})
+        if place not in roots:
+            roots[place] = frozenset()  # a ring cannot be declared; this only keeps a wrong one from looping
+            each = known.get(place)
+            if each is not None:
+                roots[place] = frozenset().union(*(roots_of((one.endpoint, one.partition)) for one in each.waiting_for))
+        return roots[place]
+
+    behind: dict[Place, set[Place]] = defaultdict(set)
+    for place, each in known.items():
+        if place not in broken and each.waiting_for:
+            for root in roots_of(place):
+                behind[root].add(place)
+    groups: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
+    for place, (state, reason) in broken.items():
+        groups[place[0], state, reason].append(place)
+    found = []
+    for (endpoint, state, reason), places in groups.items():
+        waiting = set().union(*(behind[place] for place in places))
+        datasets = tuple(sorted({dataset for dataset, _ in waiting}))
+        found.append(Cause(endpoint, state, reason, tuple(sorted(partition for _, partition in places)), len(waiting), datasets))
+    return sorted(found, key=lambda cause: (-cause.waiting, cause.endpoint, cause.partitions))

@@ -1,0 +1,44 @@
+"""Finding what runs: the settings a command needs, and which services answer. Nothing is started here."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from resources.settings import Settings
+
+
+def running_settings() -> Settings:
+    """Settings of the running platform. Raises NotRunning; also when its files are there but nobody holds the home (after kill -9)."""
+    from platform_defs.running.home import Home
+    from resources.settings import NotRunning, Settings, default_home
+
+    settings = Settings.load()
+    if "BACKLINE_LEDGER_URL" not in os.environ and Home(default_home()).lock().holder() is None:
+        raise NotRunning("Backline is not running: start it with ./backline up")
+    return settings
+
+
+def silent_services(settings: Settings) -> list[str]:
+    """Names of the services that do not answer, asked all at once."""
+    from platform_defs.running.services import accepts, answers
+
+    def spark(url: str) -> bool:
+        port = urlsplit(url.partition("/;")[0]).port
+        return port is not None and accepts(("127.0.0.1", port))
+
+    def http(url: str | None, path: str) -> bool:
+        port = urlsplit(url or "").port
+        return port is not None and answers(port, path)
+
+    asked = {
+        "spark": lambda: all(spark(url) for url in {settings.spark_intake, settings.spark_lake}),
+        "collector": lambda: http(settings.collector_url, "/healthz"),
+        "web pages": lambda: http(settings.dagster_url, "/server_info"),
+    }
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        answered = {name: pool.submit(ask) for name, ask in asked.items()}
+        return [name for name, answer in answered.items() if not answer.result()]

@@ -1,0 +1,158 @@
+"""`backline status`: what is broken first, then where every dataset stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from platform_defs.cli.causes import Cause
+    from platform_defs.ledger import Ledger
+
+_DAYS = 7
+# More causes than a screen holds are counted, not listed.
+_CAUSES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one dataset stands.
+
+    Attributes:
+        newest: its newest published partition. complete: the newest one with all before it published (since the span's beginning).
+        counts: partitions of the span by state; `late`: rows that landed and are in no table yet.
+    """
+
+    name: str
+    kind: str
+    newest: str | None
+    complete: str | None
+    counts: dict[str, int]
+    late: int
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 400), help="How far back partitions are counted.")
+@click.argument("prefix", required=False)
+def status(as_json: bool, days: int, prefix: str | None) -> None:
+    """What is broken, what waits, what is complete. Root causes first: one refused hour may be why fifty others wait.
+
+    PREFIX narrows it to a domain or a dataset. What is broken is told however old it is; the table counts the last days.
+
+    \b
+    ./backline status
+    ./backline status charts
+    ./backline status --days 30 --json
+    """
+    from platform_defs.cli.causes import causes
+    from platform_defs.cli.live import running_settings, silent_services
+    from platform_defs.cli.speech import show_json
+    from platform_defs.ledger import Ledger
+    from platform_defs.planning.states import decide
+
+    settings = running_settings()
+    silent = silent_services(settings)
+    ledger = Ledger(settings.ledger_url)
+    try:
+        now = datetime.now(UTC)
+        keys = sorted(ledger.registry.current())
+        facts = ledger.facts(keys, now - timedelta(days=days), now)
+        decisions = decide(facts, now)
+        found = causes(decisions, ledger.troubles.all())
+        shown = [key for key in keys if prefix is None or key == prefix or key.startswith(f"{prefix}/")]
+        if prefix is not None and not shown:
+            raise click.ClickException(f"{prefix} is no domain and no dataset; ./backline status lists them")
+        by_endpoint = Counter((each.endpoint, str(each.shown)) for each in decisions)
+        late = Counter[str]()
+        unpublished: dict[str, str] = {}
+        for each in decisions:
+            late[each.endpoint] += each.late
+            if each.partition not in facts.endpoints[each.endpoint].published:
+                unpublished[each.endpoint] = min(each.partition, unpublished.get(each.endpoint, each.partition))
+        table = [_standing(ledger, key, by_endpoint, late[key], unpublished.get(key)) for key in shown]
+    finally:
+        ledger.close()
+    found = [cause for cause in found if prefix is None or cause.endpoint in shown or set(cause.datasets) & set(shown)]
+    if as_json:
+        services = {
+            "silent": silent,
+            "shared_spark": settings.spark_intake == settings.spark_lake,
+            "web": settings.dagster_url,
+            "collector": settings.collector_url,
+        }
+        show_json({"at": now, "days": days, "services": services, "causes": [asdict(cause) for cause in found], "endpoints": [asdict(row) for row in table]})
+        return
+    _show(found, silent, table, days)
+    if settings.spark_intake == settings.spark_lake:
+        click.echo("One Spark server serves intake and authors' code, as on a laptop: authors' code could read landing.")
+
+
+def _standing(ledger: Ledger, key: str, counts: Counter[tuple[str, str]], late: int, unpublished: str | None) -> Standing:
+    from platform_defs.contracts.partitions import shift
+
+    contract = ledger.registry.current()[key]
+    newest = ledger.partitions.newest(key, contract.cadence)
+    complete = newest
+    if newest is not None and unpublished is not None and unpublished <= newest:
+        complete = shift(unpublished, -1)
+    mine = {state: number for (endpoint, state), number in counts.items() if endpoint == key}
+    return Standing(key, contract.kind, newest, complete, mine, late)
+
+
+def _show(found: Sequence[Cause], silent: Sequence[str], table: Sequence[Standing], days: int) -> None:
+    from rich.table import Table
+
+    from platform_defs.cli.speech import console
+
+    out = console()
+    for name in silent:
+        out.print(f"[red]{name} does not answer[/red]: it is started again by itself; its log: ./backline logs")
+    if not found:
+        out.print("Nothing is broken." if not silent else "")
+    else:
+        waiting, datasets = sum(cause.waiting for cause in found), {name for cause in found for name in cause.datasets}
+        out.print(
+            f"[red]{_count(len(found), 'thing')} broken[/red]"
+            + (f"; {_count(waiting, 'partition')} of {_count(len(datasets), 'dataset')} wait for it." if waiting else ".")
+        )
+        for cause in found[:_CAUSES_SHOWN]:
+            out.print(f"  {cause.endpoint} [red]{cause.state}[/red] {_span(cause.partitions)}", markup=True)
+            out.print(f"      {cause.reason}", markup=False)
+            if cause.waiting:
+                out.print(
+                    f"      {_count(cause.waiting, 'partition')} wait for it: {', '.join(cause.datasets[:5])}{' ...' if len(cause.datasets) > 5 else ''}",
+                    markup=False,
+                )
+        if len(found) > _CAUSES_SHOWN:
+            out.print(f"  and {len(found) - _CAUSES_SHOWN} more: ./backline status --json")
+    states = ("current", "waiting", "due", "requested", "running", "stale", "outdated", "refused", "failed", "stuck", "overdue")
+    used = [state for state in states if any(row.counts.get(state) for row in table)]
+    shown = Table(box=None, pad_edge=False, header_style="dim", title=f"the last {days} days", title_justify="left")
+    for name in ("dataset", "complete to", "newest"):
+        shown.add_column(name, no_wrap=True)
+    for name in (*used, "late rows"):
+        shown.add_column(name, justify="right")
+    for row in table:
+        cells: list[Any] = [row.name, row.complete or "-", row.newest or "-", *(_number(row.counts.get(state, 0)) for state in used), _number(row.late)]
+        shown.add_row(*cells)
+    out.print(shown)
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _span(partitions: Sequence[str]) -> str:
+    if len(partitions) <= 2:
+        return " and ".join(partitions)
+    return f"{partitions[0]} to {partitions[-1]} ({len(partitions)} partitions)"
