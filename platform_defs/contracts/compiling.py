@@ -12,7 +12,7 @@ from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from platform_defs.contracts.codeversion import of_fields, of_function
+from platform_defs.contracts.codeversion import hash_of, of_fields, of_function
 from platform_defs.contracts.contract import AsOfInput, Column, Contract, Input, LatenessPolicy, Tier, WindowInput, WireField
 from platform_defs.contracts.durations import DurationError, seconds_of
 from platform_defs.contracts.endpoints import SELF, AsOf, EndpointDef, WindowOf
@@ -93,7 +93,7 @@ class Compiler:
         if len(self.problems) > before or common is None:
             return None
         columns = tuple(_column(field) for field in fields)
-        version = definition.policy.version or of_function(fn, [definition.row], columns, definition.unique, ())
+        version = definition.policy.version or hash_of(of_fields(fields), of_function(fn, [definition.row], columns, definition.unique, ()))
         return Contract(
             kind="source",
             cadence=cadence,

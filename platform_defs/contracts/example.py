@@ -103,16 +103,17 @@ def _string(wire: WireType, n: int, where: str, word: str) -> str:
         return wire.choices[0]
     if wire.pattern is not None:
         try:
-            text = example_text(wire.pattern, n)
+            for places in (4, 3, 2, 1, 0, 8, 16, 32, 64):
+                text = example_text(wire.pattern, n, places)
+                if (wire.min_length or 0) <= len(text) <= (len(text) if wire.max_length is None else wire.max_length):
+                    return text
         except PatternError as error:
             raise NoExample(f"no example of {where} can be drawn ({error}): give {where.rpartition('.')[2]}=...") from None
-    else:
-        text = f"{word}-{n:06d}"
-        text = text[-wire.max_length :] if wire.max_length else text
-        text = text.rjust(wire.min_length or 0, "x")
-    if len(text) < (wire.min_length or 0) or (wire.max_length is not None and len(text) > wire.max_length):
         raise NoExample(f"no example of {where} fits both its pattern and its lengths: give {where.rpartition('.')[2]}=...")
-    return text
+    text = f"{word}-{n:06d}"
+    if wire.max_length is not None:
+        text = text[max(0, len(text) - wire.max_length) :]
+    return text.rjust(wire.min_length or 0, "x")
 
 
 def _between(low: int | None, high: int | None, n: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
@@ -52,4 +52,4 @@ def _marked(schema: CoreSchema, mark: Personal | NotPersonal) -> CoreSchema:
     node: dict[str, Any] = {**schema}
     metadata = dict(node.get("metadata") or {})
     node["metadata"] = {**metadata, METADATA: (*metadata.get(METADATA, ()), mark)}
-    return node  # type: ignore[return-value]
+    return cast("CoreSchema", node)

@@ -63,8 +63,12 @@ def java_pattern(pattern: str) -> str:
     return pattern[:-1] + r"\z"
 
 
-def example_text(pattern: str, n: int) -> str:
-    """A text that matches; other texts for other `n`, as far as the pattern has room, always the same for the same `n`."""
+def example_text(pattern: str, n: int, places: int = 4) -> str:
+    """A text that matches; other texts for other `n`, as far as the pattern has room, always the same for the same `n`.
+
+    Args:
+        places: how often an item is repeated where the pattern leaves it open.
+    """
     radixes: list[int] = []
 
     def first(radix: int) -> int:
@@ -72,24 +76,23 @@ def example_text(pattern: str, n: int) -> str:
         return 0
 
     tree = parse(pattern)
-    _draw(tree, first)
+    _draw(tree, first, places)
     digits: list[int] = []
     for radix in reversed(radixes):  # the last place counts fastest, as in a number
         digits.append(n % radix)
         n //= radix
-    return _draw(tree, lambda radix: digits.pop() % radix if digits else 0)
+    return _draw(tree, lambda radix: digits.pop(), places)
 
 
-def _draw(sequence: tuple[Repeat, ...], pick: Callable[[int], int]) -> str:
+def _draw(sequence: tuple[Repeat, ...], pick: Callable[[int], int], places: int) -> str:
     text = ""
     for repeat in sequence:
-        # up to 4 places where the pattern leaves the number open, so that texts differ
-        times = max(repeat.least, 4 if repeat.most is None else min(repeat.most, 4))
+        times = max(repeat.least, places if repeat.most is None else min(repeat.most, places))
         for _ in range(times):
             if isinstance(repeat.item, Chars):
                 text += _char(repeat.item, pick)
             else:  # the option is fixed: choosing it by place would change how many places there are
-                text += _draw(repeat.item.options[0], pick)
+                text += _draw(repeat.item.options[0], pick, places)
     return text
 
 

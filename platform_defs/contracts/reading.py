@@ -284,9 +284,7 @@ def _integer_limits(node: dict[str, Any]) -> dict[str, Any]:
 def _decimal(node: dict[str, Any]) -> WireType:
     digits, places = node.get("max_digits"), node.get("decimal_places")
     if digits is None or places is None or not 1 <= digits <= 38 or not 0 <= places <= digits:
-        raise _Refused(
-            "a Decimal needs its digits (at most 38) and places", "Write Annotated[Decimal, Field(max_digits=12, decimal_places=2)], of at most 38 digits"
-        )
+        raise _Refused("a Decimal needs its digits (at most 38) and places", "Write Annotated[Decimal, Field(max_digits=12, decimal_places=2)], at most 38")
     limits: dict[str, Any] = {key: str(value) for key, value in _limits(node)}
     return WireType(kind="decimal", digits=digits, places=places, **limits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,9 +142,9 @@ class Own(Schema):
 
 def test_a_declared_function_is_still_called_as_one(tmp_path: Path) -> None:
     loaded = load(tmp_path, tables=ENDPOINTS + '@endpoint(schema=Rows, partitions="hourly")\n' + FUNCTION)
-    definition = loaded.declared["shop/totals"].declaration
-    assert definition("a frame") == "a frame"  # type: ignore[operator]
-    assert definition.key == "shop/totals"  # type: ignore[union-attr]
+    definition: Any = loaded.declared["shop/totals"].declaration
+    assert definition("a frame") == "a frame"
+    assert definition.key == "shop/totals"
     assert loaded.of(definition).contract.key == "shop/totals"
 
 

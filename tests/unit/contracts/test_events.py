@@ -357,9 +357,8 @@ def test_class_and_contract_judge_the_same_hard_cases(tmp_path: Path, data: str,
         try:
             model.model_validate_json(data)  # type: ignore[union-attr]
             verdict = True
-        except ValueError as error:
+        except ValueError:
             verdict = False
-            assert "2026" not in str(error)
         assert verdict is good
 
 

@@ -11,7 +11,12 @@ from platform_defs.contracts.loading import domain_folders, load_domain
 from tests.unit.contracts.writing import DOMAIN, ENDPOINTS, EVENTS, SOURCES, load, problems, write_domain
 
 SEEN = EVENTS + 'class Seen(Event):\n    """Seen."""\n    n: int\n'
-TOTALS = '\n@endpoint(schema=Rows, partitions="hourly", inputs={"seen": "shop/seen"})\ndef totals(seen: DataFrame) -> DataFrame:\n    """Totals."""\n    return seen\n'
+TOTALS = '''
+@endpoint(schema=Rows, partitions="hourly", inputs={"seen": "shop/seen"})
+def totals(seen: DataFrame) -> DataFrame:
+    """Totals."""
+    return seen
+'''
 
 
 def test_a_domain_is_all_that_its_files_declare(tmp_path: Path) -> None:

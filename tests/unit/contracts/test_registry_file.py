@@ -50,7 +50,7 @@ def test_all_domains_are_read_together(tmp_path: Path) -> None:
     "text", ["", "[]", "{}", '{"format": 2, "contracts": []}', '{"format": 1}', '{"format": 1, "contracts": [{"key": "a/x"}]}', "<<<<<<< HEAD"]
 )
 def test_another_file_is_refused_with_what_to_do(text: str) -> None:
-    with pytest.raises(ContractErrors, match="assets/a/contracts.json: .*backline apply"):
+    with pytest.raises(ContractErrors, match=r"assets/a/contracts.json: .*backline apply"):
         registry_file.parse(text, "assets/a/contracts.json")
 
 
