@@ -57,7 +57,7 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str) -> S
         inherit=False,
         folder=settings.local,
         ready=lambda: accepts(("127.0.0.1", port)),
-        ready_seconds=120.0,
+        ready_seconds=300.0,  # 5 s on an idle machine, over a minute on one that is busy with something else
         stop_seconds=10.0,
         before=lambda: spark_server.prepare(settings),
     )
@@ -82,7 +82,7 @@ def code_server(settings: Settings, domain: str, checkout: Path) -> Spec:
         dagster.code_server_command(settings, domain, checkout),
         environment=dagster.environment(settings),
         ready=lambda: accepts(str(path)),
-        ready_seconds=120.0,
+        ready_seconds=300.0,
         before=lambda: path.unlink(missing_ok=True),
     )
 
@@ -99,7 +99,7 @@ def webserver(settings: Settings, workspace: Path, port: int) -> Spec:
         dagster.webserver_command(workspace, port),
         environment=dagster.environment(settings),
         ready=lambda: answers(port, "/server_info"),
-        ready_seconds=120.0,
+        ready_seconds=300.0,
     )
 
 
