@@ -28,8 +28,21 @@ def job_name(domain: str, cadence: Cadence) -> str:
     return f"{domain}_{cadence}"
 
 
+def end_runs(ledger: Ledger, instance: dg.DagsterInstance) -> int:
+    """Declares ended the runs that hold leases though Dagster has seen their end (killed, cancelled), so that others may take over; how many."""
+    holders = ledger.leases.holders()
+    ended = [run.run_id for run in instance.get_runs(filters=dg.RunsFilter(run_ids=holders)) if run.is_finished] if holders else []
+    for run_id in ended:
+        ledger.leases.end_run(run_id)
+    return len(ended)
+
+
 def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
-    """Closes the requests whose run has ended, notes which run serves the others, and lets expire what no live run serves; how many were closed."""
+    """Closes the requests whose run has ended, notes which run serves the others, and lets expire what no live run serves; how many were closed.
+
+    Runs that ended without giving their leases back are declared ended first.
+    """
+    end_runs(ledger, instance)
     waiting = ledger.requests.open()
     if not waiting:
         return 0

@@ -6,17 +6,17 @@ What Dagster is told is decided in `reporting`; how a partition is built is `exe
 # No `from __future__ import annotations` here: Dagster reads the body's annotation of `context` and does not understand it as text.
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData
+from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData, earlier_verdicts
 from platform_defs.build.describe import CHECK_WORDS, checks_of, group_of, kinds_of, metadata_of, tags_of
 from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of
 from platform_defs.build.platform import PLATFORM
-from platform_defs.build.reporting import Evaluation, Report, Trouble, report
+from platform_defs.build.reporting import Evaluation, Report, Trouble, report, unjudged
 from platform_defs.build.tags import Asked, read_tags
 from platform_defs.contracts.contract import Contract
 from platform_defs.execution.platform import Platform, Work
@@ -76,7 +76,8 @@ def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | No
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         platform: Platform = context.resources.platform
         work = _work(declared, context, platform)
-        told = report(contract, checks, _builder(builder)(work, platform))
+        results = _builder(builder)(work, platform)
+        told = report(contract, checks, results, _earlier(context.instance, contract, checks, unjudged(results)))
         context.log.info(told.line)
         yield from _events(context, contract, told)
 
@@ -147,6 +148,23 @@ def _events(context: dg.AssetExecutionContext, contract: Contract, told: Report)
         )
     if told.trouble is not None:
         raise _failure(told.trouble)
+
+
+def _earlier(instance: dg.DagsterInstance, contract: Contract, checks: Sequence[str], partitions: Collection[str]) -> list[Evaluation]:
+    """What earlier runs found of partitions that this one did not judge."""
+    if not partitions:
+        return []
+    return [
+        Evaluation(
+            check=found.check_name,
+            partition=found.partition,
+            passed=found.passed,
+            severity="warn" if found.severity is dg.AssetCheckSeverity.WARN else "error",
+            description=found.description or "",
+            metadata={name: value.value for name, value in found.metadata.items() if isinstance(value.value, str | int | float | bool)},
+        )
+        for found in earlier_verdicts(instance, asset_key(contract.key), checks, partitions)
+    ]
 
 
 def _targets(instance: dg.DagsterInstance, key: dg.AssetKey, told: Report) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:

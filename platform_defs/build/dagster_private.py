@@ -5,12 +5,15 @@ Nothing else in the platform may import `dagster._...`.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import dagster._daemon.controller as _controller
-from dagster import DagsterInstance, DagsterRun
+from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance, DagsterRun
 from dagster._cli.api import execute_run_command
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -38,6 +41,7 @@ __all__ = [
     "RunLauncher",
     "WorkerStatus",
     "daemon_intervals",
+    "earlier_verdicts",
     "execute_run",
     "execute_run_args",
     "load_all_definitions",
@@ -47,6 +51,18 @@ __all__ = [
 ]
 
 CHECKED_VERSION = "1.13.27"
+
+
+def earlier_verdicts(instance: DagsterInstance, asset: AssetKey, checks: Iterable[str], partitions: Collection[str]) -> list[AssetCheckEvaluation]:
+    """The newest verdict of each check on each of these partitions, as far as the newest few per partition reach. One statement a check."""
+    found: dict[tuple[str, str], AssetCheckEvaluation] = {}
+    judged = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    for check in checks:
+        records = instance.event_log_storage.get_asset_check_execution_history(AssetCheckKey(asset, check), limit=200 + 8 * len(partitions), status=judged)
+        for record in records:
+            if record.partition in partitions and record.evaluation is not None:
+                found.setdefault((check, str(record.partition)), record.evaluation)
+    return list(found.values())
 
 
 def daemon_intervals() -> tuple[float, float]:

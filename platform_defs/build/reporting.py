@@ -79,19 +79,32 @@ class Report:
         return tuple(one for one in self.evaluations if one.partition is None)
 
 
-def report(contract: Contract, checks: Sequence[str], results: Iterable[PartitionResult]) -> Report:
-    """Translates the results of one build. `checks` are the asset's declared checks: each gets a summary, and no other is reported."""
+def unjudged(results: Iterable[PartitionResult]) -> list[str]:
+    """Partitions that are good and were not judged in this build: found current. Their earlier verdicts still hold."""
+    return sorted(result.key for result in results if result.good and not result.checks)
+
+
+def report(contract: Contract, checks: Sequence[str], results: Iterable[PartitionResult], earlier: Iterable[Evaluation] = ()) -> Report:
+    """Translates the results of one build.
+
+    Args:
+        checks: the asset's declared checks: each gets a summary, and no other is reported.
+        earlier: verdicts of earlier builds on what is `unjudged`, told again: a new materialisation without them would hide a warning.
+    """
     ordered = sorted(results, key=lambda result: result.key)
     built = [result.seconds for result in ordered if result.outcome in ("published", "refused")]
     typical = round(median(built), 3) if built else None
     good = {result.key: _metadata(result, typical) for result in ordered if result.good}
     bad = [result for result in ordered if not result.good]
-    single = tuple(
+    now = [
         Evaluation(check.name, result.key, check.passed, check.severity, check.description, _verdict_metadata(check))
         for result in ordered
         for check in result.checks
         if check.name in checks
-    )
+    ]
+    current = set(unjudged(ordered))
+    before = [one for one in earlier if one.partition in current and one.check in checks]
+    single = tuple(sorted([*now, *before], key=lambda one: one.partition or ""))
     return Report(
         materialised=good,
         evaluations=(*single, *(_summary(name, [one for one in single if one.check == name], len(ordered)) for name in checks)),

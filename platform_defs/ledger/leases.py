@@ -122,6 +122,12 @@ class Leases:
                 found.setdefault(row.key, []).append(key_at(row.cadence, row.partition))
         return found
 
+    def holders(self) -> list[str]:
+        """Runs that hold leases and were not declared ended: whoever knows runs (Dagster) may know better."""
+        query = text("SELECT DISTINCT r.run_id FROM leases l JOIN runs r ON r.id = l.run WHERE r.ended_at IS NULL ORDER BY 1")
+        with self._store.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
     def abandoned(self) -> list[tuple[str, datetime]]:
         """Runs that hold leases though they have ended, with the instant they ended: somebody should take over or sweep them."""
         query = text("SELECT DISTINCT r.run_id, r.ended_at FROM leases l JOIN runs r ON r.id = l.run WHERE r.ended_at IS NOT NULL ORDER BY 2, 1")

@@ -12,6 +12,7 @@ from platform_defs.build.definitions import build_defs
 from platform_defs.contracts.partitions import key_of, keys_between
 from platform_defs.lake.landing import SealManifest, Segment, segment_path
 from platform_defs.ledger import Ledger
+from platform_defs.ledger.leases import Held
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Counts, Published
 from sensors.late_data import Cursor, decide_on, readers
@@ -124,6 +125,18 @@ def test_a_request_nobody_launched_expires(world: World) -> None:
     world.schedule("hourly")
     world.now += timedelta(minutes=61)
     assert not isinstance(world.schedule("hourly"), str)
+
+
+def test_a_dead_runs_leases_become_void_at_the_next_tick(world: World) -> None:
+    runs = [dg.DagsterRun(job_name="music_hourly", status=status) for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELED)]
+    for run, key in zip(runs, ("2024-10-10T00", "2024-10-10T01"), strict=True):
+        world.instance.add_run(run)
+        world.ledger.leases.acquire(PLAYS, [key], run.run_id)
+    world.schedule("hourly")
+    assert world.ledger.leases.holders() == [runs[0].run_id]
+    held = world.ledger.leases.acquire(PLAYS, ["2024-10-10T01"], "another")
+    assert isinstance(held, Held)
+    assert held.void
 
 
 def test_readers_are_asked_for_when_their_inputs_are_there(world: World) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_defs.build.reporting import ROW_COUNT, report
+from platform_defs.build.reporting import ROW_COUNT, Evaluation, report, unjudged
 from platform_defs.execution.results import CheckResult, Failure, FailureKind, PartitionResult
 from tests.unit.build.contracts import contract
 
@@ -45,6 +45,19 @@ def test_skipped_partitions_keep_their_metadata_and_say_so() -> None:
     assert told.materialised["2026-01-01T00"] == {ROW_COUNT: 5, "seconds": 0.0, "version": 4, "run": "r1", "skipped": True, "reason": "current"}
     assert all(one.passed for one in told.summaries)
     assert not told.of_partitions
+
+
+def test_what_is_current_keeps_its_earlier_verdicts() -> None:
+    """A partition judged anew, or refused, does not get an old verdict."""
+    current, judged = result("2026-01-01T00", "skipped", checks=()), result("2026-01-01T01")
+    old = [Evaluation("volume", key, False, "warn", "few rows", {"failed rows": 1}) for key in ("2026-01-01T00", "2026-01-01T01")]
+    results = [current, judged, result("2026-01-01T02", "failed", checks=())]
+    assert unjudged(results) == ["2026-01-01T00"]
+    told = report(C, CHECKS, results, [*old, Evaluation("other", "2026-01-01T00", False, "warn", "", {})])
+    assert [one for one in told.of_partitions if not one.passed] == [old[0]]
+    (volume,) = [one for one in told.summaries if one.check == "volume"]
+    assert (volume.passed, volume.severity) == (False, "warn")
+    assert "1 of 2 partitions failed. 2026-01-01T00: few rows" in volume.description
 
 
 def test_a_refused_hour_among_good_ones() -> None:
