@@ -13,6 +13,10 @@ import os
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 MARK = "BACKLINE_SUPERVISOR"
 _GRACE_SECONDS = 5.0
@@ -61,6 +65,20 @@ def end_marked(mark: str, grace: float = _GRACE_SECONDS) -> int:
             break
         time.sleep(_PAUSE_SECONDS)
     return len(first)
+
+
+def start(mark: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts a keeper of this mark: its process, and the descriptor whose closing (by whoever, or by our end) makes it sweep."""
+    import subprocess  # here: the keeper itself has no use for it
+
+    read, write = os.pipe()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own keeper
+            [sys.executable, "-I", "-S", __file__, mark], stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+    finally:
+        os.close(read)
+    return process, write
 
 
 def main(mark: str) -> None:

@@ -97,7 +97,7 @@ class Children:
         self._hurry = threading.Event()
         self._forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
         self._watcher: threading.Thread | None = None
-        self._keeper, self._lifeline = self._forker.submit(_start_keeper, mark).result()
+        self._keeper, self._lifeline = self._forker.submit(keeper.start, mark).result()
 
     def start(self, spec: Spec) -> int:
         """Starts a child and waits until it is ready; its process id. Raises ChildFailed if it ends or is not ready in time, Stopping if told to stop."""
@@ -300,17 +300,6 @@ class Children:
         for child in group:
             _signal_group(child.process.pid, signal.SIGKILL)
             child.process.wait()
-
-
-def _start_keeper(mark: str) -> tuple[subprocess.Popen[bytes], int]:
-    read, write = os.pipe()
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own keeper
-            [sys.executable, "-I", "-S", keeper.__file__, mark], stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-    finally:
-        os.close(read)
-    return process, write
 
 
 def _die_with_parent() -> Callable[[], object] | None:

@@ -5,6 +5,7 @@ Started without Spark's launcher script, which asks for a Java module that slim 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -17,9 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
-from platform_defs.running import jars, java
+from platform_defs.running import jars, java, keeper
 from resources.spark import SparkEngine
 
 LOG4J = Path(__file__).parents[2] / "deploy" / "local" / "log4j2.properties"
@@ -64,13 +63,17 @@ class SparkServerSettings:
 class SparkServer:
     """One Spark Connect server process, in its own process group, so that a terminal's Ctrl-C reaches its starter first.
 
-    Whoever starts it stops it; a context manager does both. A server that an earlier, killed starter left in the same folder is ended first.
+    Whoever starts it stops it; a context manager does both. If the starter is killed, a keeper ends the server and the Python workers it forked.
     """
 
     def __init__(self, settings: SparkServerSettings, environ: Mapping[str, str] | None = None) -> None:
         self.settings = settings
         self._environ = dict(os.environ if environ is None else environ)
         self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1
+        self._mark = ""
+        self._log_start = 0
         self._port = 0
         self._token = ""
 
@@ -104,8 +107,8 @@ class SparkServer:
         spark_home = Path(pyspark.__file__).parent
         chosen = java.choose(self._environ)
         delta = jars.ensure(chosen, spark_home, self._environ)
-        self._end_leftover()
-        self._token = secrets.token_urlsafe(32)
+        self._token, self._mark = secrets.token_urlsafe(32), secrets.token_hex(16)
+        self._keeper, self._lifeline = keeper.start(self._mark)
         for attempt in range(3):  # a port that was free may be taken before Java binds it
             prepare(self.settings)
             self._port = _free_port()
@@ -121,18 +124,13 @@ class SparkServer:
     def stop(self) -> None:
         """Ends the server and whatever it started, and wipes its temporary files. Harmless if it does not run."""
         if self._process is not None:
-            _end_group(self._process.pid, self._process)
+            _end(self._process)
             self._process = None
-        shutil.rmtree(self._local, ignore_errors=True)
-        self._pid_file.unlink(missing_ok=True)
-
-    @property
-    def _local(self) -> Path:
-        return self.settings.local
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.settings.folder / "pid"
+        if self._keeper is not None:
+            os.close(self._lifeline)  # the keeper ends what is left, Python workers that outlived Java, and then itself
+            self._keeper.wait()
+            self._keeper = None
+        wipe(self.settings)
 
     def _spawn(self, chosen: java.Java, spark_home: Path, delta: list[Path]) -> None:
         descriptor = os.open(self.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -140,10 +138,9 @@ class SparkServer:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command(self.settings, chosen, spark_home, delta, self._port),
-                env=environment(self.settings, self._environ, spark_home, self._token),
-                cwd=self._local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
+                env=environment(self.settings, self._environ, spark_home, self._token) | {keeper.MARK: self._mark},
+                cwd=self.settings.local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
             )  # fmt: skip
-        self._pid_file.write_text(f"{self._process.pid} {psutil.Process(self._process.pid).create_time()}")
 
     def _wait(self) -> bool:
         until = time.monotonic() + _READY_SECONDS
@@ -164,24 +161,19 @@ class SparkServer:
         first = next((i for i, line in enumerate(lines) if any(word in line for word in ("Exception", "Error", "error"))), None)
         return "it wrote no error" if first is None else " ".join(line.strip() for line in lines[first : first + 2])[:500]
 
-    def _end_leftover(self) -> None:
-        """Ends the server that a killed starter left behind. Known by pid and time of birth, for pids are used again."""
-        try:
-            pid, born = self._pid_file.read_text().split()
-            left = psutil.Process(int(pid))
-            if abs(left.create_time() - float(born)) < 1:
-                _end_group(left.pid, None)
-        except (OSError, ValueError, psutil.NoSuchProcess):
-            pass
-
 
 def prepare(settings: SparkServerSettings) -> None:
     """Makes the server's folders and wipes what an earlier one left in them."""
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.folder.chmod(0o700)
-    shutil.rmtree(settings.local, ignore_errors=True)
+    wipe(settings)
     settings.local.mkdir(mode=0o700)
     settings.log.parent.mkdir(parents=True, exist_ok=True)
+
+
+def wipe(settings: SparkServerSettings) -> None:
+    """Removes what the server left in its temporary folder: before its start, after its end."""
+    shutil.rmtree(settings.local, ignore_errors=True)
 
 
 def environment(settings: SparkServerSettings, environ: Mapping[str, str], spark_home: Path, token: str) -> dict[str, str]:
@@ -250,32 +242,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end_group(pid: int, process: subprocess.Popen[bytes] | None) -> None:
-    """Ends a process group: first kindly, then for good. Python workers that Spark forked are of the group or its children."""
-    try:
-        children = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        children = []
-    for ending, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
-        try:
-            os.killpg(pid, ending)
-        except (ProcessLookupError, PermissionError):
-            break
-        if process is not None:
-            try:
-                process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        try:
-            psutil.Process(pid).wait(patience)
-        except psutil.NoSuchProcess:
-            break
-        except psutil.TimeoutExpired:
-            continue
-        break
-    for child in children:
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the server's process group: kindly, after 10 s for good."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, ending)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+            return

@@ -36,7 +36,7 @@ def _gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_killed_starters_server_is_ended_by_the_next_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_killed_starters_server_ends_and_the_next_leaves_nothing(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(settings.folder), str(settings.log)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
@@ -44,21 +44,25 @@ def test_a_killed_starters_server_is_ended_by_the_next_and_nothing_is_left(tmp_p
     assert starter.stdout is not None
     left, old_url = starter.stdout.readline().split()
     assert os.getpgid(int(left)) != os.getpgid(starter.pid)  # a terminal's Ctrl-C does not reach it
+    assert SparkEngine(old_url, "lake").alive()
     os.kill(starter.pid, signal.SIGKILL)
     starter.wait()
     starter.stdout.close()
-    assert SparkEngine(old_url, "lake").alive()
-    (settings.folder / "local" / "left").write_text(CANARY)
+    end = time.monotonic() + 30
+    while not _gone(int(left)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    settings.local.mkdir(exist_ok=True)
+    (settings.local / "left").write_text(CANARY)
 
     with SparkServer(settings) as server:
-        assert _gone(int(left))
         assert server.pid is not None
         java = psutil.Process(server.pid)
         engine = SparkEngine(server.url, "lake")
         session = engine.session("run-1")
 
-        assert not (settings.folder / "local" / "left").exists()
-        assert [oct(p.stat().st_mode & 0o777) for p in (settings.folder, settings.folder / "local", settings.log)] == ["0o700", "0o700", "0o600"]
+        assert not (settings.local / "left").exists()
+        assert [oct(p.stat().st_mode & 0o777) for p in (settings.folder, settings.local, settings.log)] == ["0o700", "0o700", "0o600"]
         token = server.url.rpartition("=")[2]
         assert token not in " ".join(java.cmdline())
         assert {c.laddr.ip.removeprefix("::ffff:") for c in java.net_connections() if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
@@ -76,7 +80,7 @@ def test_a_killed_starters_server_is_ended_by_the_next_and_nothing_is_left(tmp_p
         workers = [p.pid for p in java.children(recursive=True)]
     assert _gone(java.pid)
     assert [pid for pid in workers if not _gone(pid)] == []
-    assert not (settings.folder / "local").exists()
+    assert not (settings.local).exists()
     assert CANARY not in settings.log.read_text()
     assert not server.running()
     server.stop()  # again: harmless
