@@ -10,6 +10,7 @@ from platform_defs.planning.facts import Trouble
 from platform_defs.planning.states import Decision, PartitionState
 
 _BROKEN = frozenset({PartitionState.REFUSED, PartitionState.FAILED, PartitionState.STUCK})
+_UNDER_WAY = frozenset({PartitionState.REQUESTED, PartitionState.RUNNING})
 Place = tuple[str, str]
 
 
@@ -18,7 +19,8 @@ class Cause:
     """One thing that is broken.
 
     Attributes:
-        state: `refused`, `failed`, `stuck`, or `overdue`: past its deadline though it waits for no other partition.
+        state: `refused`, `failed`, `stuck`, or `overdue`: past its deadline though it waits for no other partition and
+            nothing is under way.
         reason: in words, with what to do.
         partitions: of this endpoint with this reason, in order.
         waiting: how many partitions of other endpoints wait for these. datasets: which endpoints those are.
@@ -45,7 +47,7 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble]) -> 
     for place, each in known.items():
         if each.state in _BROKEN:
             broken[place] = (each.state, each.reason)
-        elif each.overdue and not each.waiting_for:
+        elif each.overdue and not each.waiting_for and each.state not in _UNDER_WAY:
             broken[place] = (PartitionState.OVERDUE, each.reason)
     roots: dict[Place, frozenset[Place]] = {}
 

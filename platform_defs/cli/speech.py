@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WIDE = 200
 # Errors whose message says what is wrong and what to do: shown without a traceback. By name, so that nothing is imported to compare.
 _FORESEEN = frozenset(
     {
@@ -41,7 +42,9 @@ def console(*, err: bool = False) -> Console:
     """Where tables and progress go: standard output, or standard error where standard output is for a script."""
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=True)
+    shown = Console(stderr=err, highlight=False, soft_wrap=True)
+    # A file or a pipe has no width: tables are not to be cut there.
+    return shown if shown.is_terminal else Console(stderr=err, highlight=False, soft_wrap=True, width=_WIDE)
 
 
 def show_json(value: Any) -> None:

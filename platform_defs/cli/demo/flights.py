@@ -78,8 +78,8 @@ def missing(
     return found
 
 
-def backfill(dagster: DagsterClient, ranges: Mapping[str, tuple[str, str]], tell: Callable[[int, int], None], pause: Callable[[], None]) -> None:
-    """Has Dagster build the ranges and waits; raises RuntimeError naming what it did not build."""
+def backfill(dagster: DagsterClient, ranges: Mapping[str, tuple[str, str]], tell: Callable[[int, int], None], pause: Callable[[], None]) -> int:
+    """Has Dagster build the ranges and waits; how many partitions it built. Raises RuntimeError naming what it did not build."""
     identity = dagster.backfill(ranges, title="demo: New York's flights")
     while not (status := dagster.backfill_status(identity)).ended:
         tell(status.partitions.built, status.partitions.targeted)
@@ -88,6 +88,7 @@ def backfill(dagster: DagsterClient, ranges: Mapping[str, tuple[str, str]], tell
     if status.error or behind:
         names = ", ".join(f"{key} ({count})" for key, count in sorted(behind.items()))
         raise RuntimeError(f"the backfill {identity} ended {status.status}: {status.error or f'not built: {names}'}. Its runs are in the web pages")
+    return status.partitions.built
 
 
 def _send(client: Client, events: Iterable[Happening], tell: Callable[[int, int], None]) -> None:
