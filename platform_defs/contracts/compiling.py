@@ -80,8 +80,12 @@ class Compiler:
         for field in fields:
             if field.name in definition.unique and field.nullable:
                 self.problem(fn, "key", f"{field.name} may be null", "Take fields that every row has")
+            if field.name in definition.unique and field.personal is not None and field.personal.of is not None:
+                self.problem(fn, "key", f"{field.name} is encrypted, and null once its person is erased", "Take a field that stays")
         if not definition.unique:
             self.problem(fn, "key", "a row has no key, so rows that come twice could not be told", 'Write key=["..."]')
+        if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+            self.problem(fn, None, "a source's function is a plain one", "Write def instead of async def")
         if len(inspect.signature(fn).parameters) != 1:
             self.problem(fn, None, "a source's function takes the partition's Window and nothing else", f"Write def {fn.__name__}(at: Window)")
         if len(set(definition.secrets)) != len(definition.secrets):
@@ -93,7 +97,11 @@ class Compiler:
         if len(self.problems) > before or common is None:
             return None
         columns = tuple(_column(field) for field in fields)
-        version = definition.policy.version or hash_of(of_fields(fields), of_function(fn, [definition.row], columns, definition.unique, ()))
+        version = definition.policy.version or self.code(fn, definition.row, columns, definition.unique, ())
+        if version is None:
+            return None
+        if not definition.policy.version:
+            version = hash_of(of_fields(fields), version)
         return Contract(
             kind="source",
             cadence=cadence,
@@ -119,6 +127,8 @@ class Compiler:
         columns, unique, problems = read_schema(definition.schema)
         self.problems += problems
         cadence = self.cadence(fn, definition.partitions)
+        if not inspect.isfunction(fn) or inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+            self.problem(fn, None, "an endpoint's function returns one frame", "Write a plain def with a return")
         inputs = self.inputs(definition, cadence)
         corrections = self.seconds(fn, "corrections", definition.corrections)
         common = self.common(fn, fn.__name__, definition.policy, cadence, fn.__doc__)
@@ -127,7 +137,9 @@ class Compiler:
             self.problem(fn, "corrections", why, 'Say how long corrections are followed by themselves: corrections="3d"')
         if len(self.problems) > before or common is None:
             return None
-        version = definition.policy.version or of_function(fn, [definition.schema], columns, unique, inputs)
+        version = definition.policy.version or self.code(fn, definition.schema, columns, unique, inputs)
+        if version is None:
+            return None
         return Contract(
             kind="endpoint",
             cadence=cadence,
@@ -148,6 +160,9 @@ class Compiler:
         for name, parameter in parameters.items():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) or parameter.default is not parameter.empty:
                 self.problem(fn, name, "every parameter is an input, by name and without a default", "Remove *, ** and defaults")
+        if not isinstance(definition.inputs, Mapping):
+            self.problem(fn, "inputs", "it does not say which parameter is which", 'Write inputs={"parameter": "domain/name"}')
+            return ()
         for name in definition.inputs:
             if name not in parameters:
                 near = get_close_matches(name, parameters, 1)
@@ -167,6 +182,9 @@ class Compiler:
         key = own if target == SELF else target if "/" in target else f"{self.name}/{target}"
         if not _KEY.fullmatch(key):
             self.problem(fn, where, f"{target!r} is no endpoint's key", "Write domain/name in lower case, or the name alone for one of this domain")
+            return None
+        if isinstance(spec, AsOf) and key == own:
+            self.problem(fn, where, "its newest snapshot is the partition it is building", "Read earlier partitions: window('self', days=(-1, -1))")
             return None
         if isinstance(spec, AsOf):
             within = self.seconds(fn, where, spec.within)
@@ -196,6 +214,15 @@ class Compiler:
             self.problem(fn, where, f"{unit}={pair!r} ends before it begins", f"Write {unit}=({pair[1]}, {pair[0]})")
             return None
         return unit, *pair
+
+    def code(self, fn: Any, cls: type, columns: tuple[Column, ...], unique: tuple[str, ...], inputs: tuple[Input, ...]) -> str | None:
+        """The code version of a function and its schema or row, or None with the problem noted."""
+        try:
+            return of_function(fn, [cls], columns, unique, inputs)
+        except OSError:
+            why = "it is not written at the top of its file, so a change of its code could not be seen"
+            self.problem(fn, None, why, f'Write def {fn.__name__}(...) there, or say version="1" and count it up with each change')
+            return None
 
     def common(self, declared: Any, name: str, policy: Policy, cadence: Cadence, doc: str | None) -> dict[str, Any] | None:
         """The part of a contract that every kind has, the domain's defaults filled in."""
@@ -243,12 +270,12 @@ class Compiler:
         if domain.purpose is not None:
             self.purpose(place, domain.purpose)
         self.tier(place, domain.tier)
-        if domain.start is not None and self.start(place, domain.start, "daily") is None:
-            self.domain = _replaced(self.domain, start=None)
+        if domain.start is not None:
+            self.start(place, domain.start, "daily")
         self.seconds(place, "retention", domain.retention)
         self.readers(place, domain.readers)
         self.lateness(place, domain.lateness)
-        self.broken = len(self.problems) > before
+        self.sound = len(self.problems) == before
 
     def owner(self, declared: Any, owner: str | None) -> str | None:
         if owner is None:
@@ -282,7 +309,7 @@ class Compiler:
         if cadence == "daily" and first.hour:
             self.problem(declared, "start", f"{start} is an hour, and days are whole", f'Write start="{start[:10]}"')
             return None
-        if self.domain.start is not None and first < window_of(self.domain.start).start:
+        if not isinstance(declared, str) and self.domain.start is not None and first < window_of(self.domain.start).start:
             self.problem(
                 declared, "start", f"{start} is before its domain's start, {self.domain.start}", "Begin later, or move the domain's start in domain.py"
             )
@@ -351,8 +378,3 @@ def _column(field: WireField) -> Column:
     if field.personal.of is None:
         return Column(name=field.name, type="BINARY", nullable=field.nullable, description=field.description, mark="person")
     return Column(name=field.name, type="BINARY", nullable=True, description=field.description, mark="personal")
-
-
-def _replaced(domain: Domain, **changes: Any) -> Domain:
-    values: Mapping[str, Any] = {field.name: getattr(domain, field.name) for field in dataclass_fields(domain)}
-    return Domain(**{**values, **changes})

@@ -130,6 +130,8 @@ def endpoint(
     )
 
     def declare(fn: Callable[P, DataFrame]) -> EndpointDef[P]:
-        return EndpointDef(fn=fn, schema=schema, partitions=partitions, inputs=dict(inputs or {}), corrections=corrections, ranged=ranged, policy=policy)
+        return EndpointDef(
+            fn=fn, schema=schema, partitions=partitions, inputs={} if inputs is None else inputs, corrections=corrections, ranged=ranged, policy=policy
+        )
 
     return declare

@@ -99,6 +99,8 @@ class _Loader:
         if domain is None:
             raise ContractErrors(_each_once(self.problems))
         compiler = Compiler(self.folder.name, domain, f"{short(self.folder / 'domain.py')} domain")
+        if not compiler.sound:  # every declaration would repeat what is wrong with the domain
+            raise ContractErrors(_each_once([*self.problems, *compiler.problems]))
         declared: dict[str, Declared] = {}
         places: dict[str, str] = {}
         for module in modules:
@@ -180,13 +182,22 @@ def _import_problem(error: Exception, path: Path, folder: Path) -> ContractError
     at = f"{short(place)}{f':{line}' if line else ''}"
     if isinstance(error, ContractError):
         return ContractError(f"{at} {error.where}", error.why, error.write)
-    about = str(error).splitlines()[0] if str(error) else ""
+    about = _told(str(error))
     write = "Mend it; `python -c` with this import shows the whole trace"
     if isinstance(error, ModuleNotFoundError):
         write = f"Install {error.name}, or remove the import"
-    elif isinstance(error, TypeError) and "unexpected keyword argument" in about:
+    elif isinstance(error, TypeError) and "argument" in about:
         write = "See the docstring of what is called there for its keywords"
     return ContractError(at, f"the file cannot be imported: {type(error).__name__}: {about}", write)
+
+
+def _told(text: str) -> str:
+    """An exception's text in a line; of Pydantic's towers of causes the field and the last one."""
+    lines = [line.strip().removeprefix("SchemaError: ") for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return text.strip()
+    fields = [line for line in lines[1:-1] if line.startswith("Field ")]
+    return " ".join([*(fields or lines[:1]), lines[-1]])
 
 
 def _each_once(problems: list[ContractError]) -> list[ContractError]:

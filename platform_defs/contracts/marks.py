@@ -8,6 +8,8 @@ from typing import Any, cast
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+from platform_defs.contracts.errors import ContractError
+
 METADATA = "backline"
 
 
@@ -24,8 +26,10 @@ class Personal:
     kind: str
     of: str | None = None
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler | None = None) -> CoreSchema:
         """Puts the mark where the type is read from, and refuses the empty id: everyone without one would be the same person."""
+        if handler is None:  # Annotated[str, Personal]: the class itself was asked
+            raise ContractError("Personal", "it stands without its kind", 'Write Annotated[str, Personal("person")] or Personal("email", of="user_id")')
         schema = handler(source)
         if self.of is None:
             inner: dict[str, Any] = schema  # type: ignore[assignment]
@@ -42,8 +46,10 @@ class NotPersonal:
 
     why: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler | None = None) -> CoreSchema:
         """Puts the mark where the type is read from."""
+        if handler is None:
+            raise ContractError("NotPersonal", "it stands without its reason", 'Write Annotated[str, NotPersonal("names of airports")]')
         return _marked(handler(source), self)
 
 

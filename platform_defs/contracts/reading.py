@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import datetime
+from math import isfinite
 from typing import Any, cast
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
@@ -153,6 +154,8 @@ class _Reader:
         kind = node["type"]
         if kind.startswith("function"):
             raise _Refused("it has a validator, and contracts are data", "Say the rule in types and Field(...), or as a check of an endpoint")
+        if kind == "chain":
+            raise _Refused("a rule does not fit its type", "Use ge, gt, le, lt for numbers; min_length, max_length, pattern for texts; lengths for lists")
         if kind not in _KEYS:
             raise _Refused(f"a contract cannot hold its type ({kind})", f"Use {_LISTED}")
         if "serialization" in node and not is_our_serialiser(node["serialization"].get("function")):
@@ -160,7 +163,10 @@ class _Reader:
         if "default_factory" in node:
             raise _Refused("its default is made by code, and contracts are data", "Write the value itself, or None")
         if strange := sorted(set(node) - _KEYS[kind] - _EVERYWHERE):
-            raise _Refused(f"a contract cannot hold {', '.join(strange)}", "Use ge, gt, le, lt, min_length, max_length, pattern, max_digits and decimal_places")
+            raise _Refused(
+                f"a contract cannot hold {', '.join(strange)} of its {kind}",
+                "Use ge, gt, le, lt, min_length, max_length, pattern, max_digits and decimal_places",
+            )
         return node
 
     def kind_of(self, node: dict[str, Any], outer: tuple[type, ...], covered: bool) -> WireType:
@@ -268,7 +274,10 @@ def _text(node: dict[str, Any], covered: bool) -> WireType:
 
 
 def _lengths(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: node[key] for key in ("min_length", "max_length") if node.get(key) is not None}
+    found = {key: node[key] for key in ("min_length", "max_length") if node.get(key) is not None}
+    if found.get("min_length", 0) > found.get("max_length", float("inf")):
+        raise _Refused("no value is both that long and that short", "Mend min_length and max_length")
+    return found
 
 
 def _integer_limits(node: dict[str, Any]) -> dict[str, Any]:
@@ -290,7 +299,14 @@ def _decimal(node: dict[str, Any]) -> WireType:
 
 
 def _limits(node: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, node[key]) for key in _LIMITS if node.get(key) is not None]
+    found = {key: node[key] for key in _LIMITS if node.get(key) is not None}
+    for key, value in found.items():
+        if not isfinite(value):
+            raise _Refused(f"{key}={value} is no number", "Leave the limit out")
+    low, high = [found[key] for key in ("ge", "gt") if key in found], [found[key] for key in ("le", "lt") if key in found]
+    if low and high and (max(low) > min(high) or (max(low) == min(high) and ("gt" in found or "lt" in found))):
+        raise _Refused("no value is inside its limits", "Mend ge, gt, le, lt")
+    return list(found.items())
 
 
 def _instant(node: dict[str, Any]) -> WireType:

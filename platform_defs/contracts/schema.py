@@ -98,6 +98,8 @@ def read_schema(cls: type[Schema]) -> tuple[tuple[Column, ...], tuple[str, ...],
     columns: list[Column] = []
     for name, column in schema.columns.items():
         try:
+            if cls.__fields__.get(name) and cls.__fields__[name][0].arg is T.DecimalType and not cls.__fields__[name][0].metadata:
+                raise ValueError("a decimal needs its digits and places", "Write Annotated[T.DecimalType, 12, 2]")
             columns.append(_column(name, column))
         except ValueError as error:
             why, write = error.args

@@ -193,6 +193,7 @@ def source(
 
     def declare(fn: Callable[[Window], Pulled]) -> SourceDef:
         unique = (key,) if isinstance(key, str) else tuple(key)
-        return SourceDef(fn=fn, row=row, partitions=partitions, unique=unique, recheck=recheck, secrets=tuple(secrets), lateness=lateness, policy=policy)
+        names = (secrets,) if isinstance(secrets, str) else tuple(secrets)
+        return SourceDef(fn=fn, row=row, partitions=partitions, unique=unique, recheck=recheck, secrets=names, lateness=lateness, policy=policy)
 
     return declare

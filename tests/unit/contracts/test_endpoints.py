@@ -161,6 +161,10 @@ def test_a_declared_function_is_still_called_as_one(tmp_path: Path) -> None:
         ('inputs={"sold": "self"}', FUNCTION, "reads the partition it is building", "hours=(-1, -1)"),
         ('inputs={"sold": window("self", hours=(-2, 0))}', FUNCTION, "reads the partition it is building", "(-1, -1)"),
         ('inputs={"sold": as_of("shop/sold", within="soon")}', FUNCTION, "no length of time", "3h"),
+        ('inputs={"sold": as_of("self", within="3d")}', FUNCTION, "partition it is building", "window('self'"),
+        ('inputs=["sold"]', FUNCTION, "which parameter is which", "inputs={"),
+        ("", "async " + FUNCTION, "returns one frame", "plain def"),
+        ("", FUNCTION.replace("return", "yield"), "returns one frame", "plain def"),
         ('inputs={"sold": window("shop/sold", hours=(-24, 0))}', FUNCTION, "longer than a day", 'corrections="3d"'),
         ('corrections="ever"', FUNCTION, "no length of time", "400d"),
         ('ready_within="3 hours"', FUNCTION, "no length of time", "3h"),
@@ -187,6 +191,27 @@ def test_a_wrong_endpoint_is_named_with_the_way_out(tmp_path: Path, keywords: st
 def test_a_daily_window_over_one_day_needs_corrections(tmp_path: Path, window: str, fits: bool) -> None:
     text = f'@endpoint(schema=Rows, partitions="daily", inputs={{"sold": window("shop/sold", {window})}})\n' + FUNCTION
     assert [problem.where.rpartition(".")[2] for problem in endpoint_problems(tmp_path, text)] == ([] if fits else ["corrections"])
+
+
+MADE = '''
+def make(name):
+    @endpoint(schema=Rows, partitions="hourly"{version})
+    def made(sold: DataFrame) -> DataFrame:
+        """Made."""
+        return sold
+
+    return made
+
+
+x = make("x")
+'''
+
+
+def test_a_function_made_by_another_says_its_version(tmp_path: Path) -> None:
+    (problem,) = endpoint_problems(tmp_path, MADE.format(version=""))
+    assert "not written at the top of its file" in problem.why
+    assert 'version="1"' in problem.write
+    assert endpoint_problems(tmp_path / "said", MADE.format(version=', version="1"')) == []
 
 
 @pytest.mark.parametrize(
@@ -219,6 +244,7 @@ def test_a_keyword_that_does_not_exist_is_told_with_its_line(tmp_path: Path) -> 
         ("    a: T.StringType = person()", "BINARY, not STRING", "T.BinaryType = person()"),
         ("    a: T.DoubleType = people()", "BIGINT, not DOUBLE", "T.LongType = people"),
         ("    a: Optional[T.LongType] = field()", "always there", "Optional"),
+        ("    a: T.DecimalType = field()", "digits and places", "Annotated[T.DecimalType, 12, 2]"),
         ("    a: T.LongType = field(coerce=True)", "always there", "coerce"),
         ("    a: T.LongType = field(raise_warning=True, ge=1)", "pandera's word", 'on_fail="warn"'),
         ("    Totals: T.LongType = field(gee=1)", "no check gee", "ge="),

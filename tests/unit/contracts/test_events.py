@@ -171,6 +171,15 @@ def test_lateness_and_readers_come_from_the_domain(tmp_path: Path) -> None:
         ("n: int = Field(default=-1, ge=0)", "does not fit", "could have been sent"),
         ("n: Annotated[int, AfterValidator(abs)]", "validator", "Field(...)"),
         ("n: int = Field(strict=False)", "strict", "ge, gt"),
+        ("n: int = Field(ge=5, le=3)", "inside its limits", "ge, gt"),
+        ("f: float = Field(gt=1, le=1)", "inside its limits", "ge, gt"),
+        ("f: float = Field(le=float('inf'))", "no number", "Leave the limit out"),
+        ("code: str = Field(pattern='^a+$', min_length=5, max_length=3)", "that long and that short", "max_length"),
+        ("n: int = Field(pattern='^a$')", "does not fit its type", "pattern for texts"),
+        ("code: Annotated[str, Field(pattern='^a$'), StringConstraints(to_lower=True)]", "to_lower", "pattern"),
+        ("id: UUID4", "version of its uuid", "ge"),
+        ('who: Annotated[str, Personal("x", of="who")]', "names no field", "Mark the person's id"),
+        ("n: list[int] = None", "does not fit", "could have been sent"),
         ("hour: int", "platform's own", "another name"),
         ("event_id: UUID", "platform's own", "another name"),
         ("userId: int", "becomes a column's", "lower case"),
@@ -185,6 +194,23 @@ def test_a_wrong_field_is_named_with_the_way_out(tmp_path: Path, field: str, why
     name = field.partition(":")[0]
     assert problem.where.startswith("assets/shop/events.py:")
     assert problem.where.endswith(f"Seen.{name}")
+    assert why in problem.why
+    assert write in problem.write
+
+
+@pytest.mark.parametrize(
+    ("field", "where", "why", "write"),
+    [
+        ("who: Annotated[str, Personal]", "assets/shop/events.py:11 Personal", "without its kind", 'Personal("person")'),
+        ("who: Annotated[str, NotPersonal]", "assets/shop/events.py:11 NotPersonal", "without its reason", "NotPersonal("),
+        ("who: Annotated[str, Personal()]", "assets/shop/events.py:13", "missing 1 required positional argument: 'kind'", "docstring"),
+        ("code: str = Field(pattern=r'^(?!a)b$')", "assets/shop/events.py:11", 'Field "code": error: look-around', "Mend it"),
+        ("n = 3", "assets/shop/events.py:11", "require a type annotation", "Mend it"),
+    ],
+)
+def test_what_python_or_pydantic_refuse_themselves_is_told_with_its_line(tmp_path: Path, field: str, where: str, why: str, write: str) -> None:
+    (problem,) = event_problems(tmp_path, f'class Seen(Event):\n    """Seen."""\n    {field}\n')
+    assert problem.where == where
     assert why in problem.why
     assert write in problem.write
 

@@ -83,6 +83,12 @@ def test_a_wrong_domain_file_is_told_once_and_there(tmp_path: Path, domain: str,
     assert write in problem.write
 
 
+def test_what_is_wrong_with_a_domain_is_not_repeated_by_each_declaration(tmp_path: Path) -> None:
+    domain = "from platform_defs.contracts import Domain\ndomain = Domain(owner='a', start='2026-01-01', retention='1d', purpose='p')"
+    (problem,) = problems(tmp_path, domain=domain, events=SEEN)
+    assert problem.where == "assets/shop/domain.py domain.owner"
+
+
 def test_a_folder_without_a_domain_file(tmp_path: Path) -> None:
     folder = write_domain(tmp_path)
     (folder / "domain.py").unlink()
@@ -196,6 +202,7 @@ def prices(at: Window) -> Iterator[RawFile]:
         ('row=dict, partitions="daily", key=["id"]', "at: Window", "no Record", "class Row(Record)"),
         ('row=Row, partitions="daily", key=["no"]', "at: Window", "no field of Row", "id, note"),
         ('row=Row, partitions="daily", key=["note"]', "at: Window", "may be null", "every row has"),
+        ('row=Kept, partitions="daily", key=["mail"]', "at: Window", "is encrypted", "stays"),
         ('row=Row, partitions="daily", key=[]', "at: Window", "no key", "key="),
         ('row=Row, partitions="weekly", key=["id"]', "at: Window", "no cadence", "hourly"),
         ('row=Row, partitions="daily", key=["id"], recheck="often"', "at: Window", "no length of time", "3h"),
@@ -204,11 +211,23 @@ def prices(at: Window) -> Iterator[RawFile]:
     ],
 )
 def test_a_wrong_source_is_named_with_the_way_out(tmp_path: Path, keywords: str, function: str, why: str, write: str) -> None:
-    text = f'{SOURCES}\n@source({keywords})\ndef prices({function}) -> Iterator[RawFile]:\n    """Prices."""\n    return iter(())\n'
+    kept = 'class Kept(Record):\n    who: Annotated[str, Personal("person")]\n    mail: Annotated[str, Personal("mail", of="who")]\n'
+    text = f'{SOURCES}\n{kept}\n@source({keywords})\ndef prices({function}) -> Iterator[RawFile]:\n    """Prices."""\n    return iter(())\n'
     (problem,) = problems(tmp_path, feeds=text)
     assert problem.where.startswith("assets/shop/feeds.py:")
     assert why in problem.why
     assert write in problem.write
+
+
+def test_a_source_is_no_coroutine_and_one_secret_may_be_named_alone(tmp_path: Path) -> None:
+    text = (
+        SOURCES
+        + '@source(row=Row, partitions="daily", key="id", secrets="vendor")\ndef prices(at: Window) -> Iterator[RawFile]:\n    """Prices."""\n    return iter(())\n'
+    )
+    contract = load(tmp_path, feeds=text).contracts[0]
+    assert (contract.unique, contract.secrets) == (("id",), ("vendor",))
+    (problem,) = problems(tmp_path / "async", feeds=text.replace("def prices", "async def prices"))
+    assert "plain one" in problem.why
 
 
 def test_the_default_domain_of_these_tests_is_good(tmp_path: Path) -> None:

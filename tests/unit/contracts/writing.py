@@ -21,7 +21,7 @@ from enum import Enum, StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, computed_field, field_serializer, field_validator, model_validator
+from pydantic import UUID4, AfterValidator, Field, StringConstraints, computed_field, field_serializer, field_validator, model_validator
 
 from platform_defs.contracts import Event, Lateness, NotPersonal, Personal, Record
 """
@@ -39,10 +39,11 @@ class Rows(Schema):
 """
 SOURCES = """
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
-from platform_defs.contracts import NotReady, RawFile, Record, Window, current_secret, source
+from platform_defs.contracts import NotReady, Personal, RawFile, Record, Window, current_secret, source
 
 
 class Row(Record):
