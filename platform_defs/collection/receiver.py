@@ -109,7 +109,8 @@ class _Receiver:
     async def healthz(self, request: Request) -> Response:
         """200 while events can be judged, 503 before the contracts were ever read."""
         judge = self._config.registry.judge
-        said = {"status": "ok" if judge else "starting", "types": len(judge.contracts) if judge else 0, "registry": self._config.registry.problem}
+        said: dict[str, Any] = {"status": "ok" if judge else "starting", "types": len(judge.contracts) if judge else 0, "in_flight_bytes": self._in_flight}
+        said["registry"] = self._config.registry.problem
         return _answer(200 if judge else 503, {**said, **self._config.health()})
 
     async def _events(self, request: Request) -> Response:
