@@ -16,6 +16,7 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ SUPERUSER = "postgres"
 _SERVER_USER = "pgserver"  # the account it runs under when we are root: Postgres refuses root
 _SOCKET = ".s.PGSQL.5432"
 _SOCKET_LIMIT = 107  # bytes of sun_path on Linux, the closing zero excluded; macOS has 103
+_NO_PROCESS = 2**31 - 1  # above every pid_max
 _WAIT_SECONDS = 120  # crash recovery on a busy machine; normally 0.6
 
 
@@ -69,6 +71,7 @@ class EmbeddedPostgres:
             if not (self._data / "PG_VERSION").exists():
                 self._make()
             if not self.running():
+                self._disown_lock_files()
                 self._write_configuration()
                 self._pg_ctl("start", "-l", str(self._log))
             for database in DATABASES:
@@ -82,8 +85,13 @@ class EmbeddedPostgres:
             self._socket_folder().rmdir()
 
     def running(self) -> bool:
-        """Whether a server runs on this folder."""
-        return self._data.exists() and self._run("pg_ctl", "-D", str(self._data), "status").returncode == 0
+        """Whether a server listens on this folder's socket. (`pg_ctl status` asks for the process: a killed one that nobody reaped counts as alive.)"""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket_folder() / _SOCKET))
+            except OSError:
+                return False
+            return True
 
     def uri(self, database: str) -> str:
         """SQLAlchemy URL of a database, under the role that owns it; `postgres` is the superuser's. Holds a password: keep it out of logs."""
@@ -159,6 +167,24 @@ class EmbeddedPostgres:
         path = self._data / "backline.conf"
         path.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         self._own(path)
+
+    def _disown_lock_files(self) -> None:
+        """Lets a start pass lock files whose process number is no Postgres any more; called when nothing listens on the socket.
+
+        Postgres refuses to start while that number is alive, and so it may stay: as a zombie where nothing reaps (containers), or as somebody else's number
+        after the machine was started again. In `postmaster.pid` only the number is replaced, by one that cannot exist: Postgres still looks for orphans of
+        the old server by the shared memory the file names. Where there is no /proc the decision is left to Postgres.
+        """
+        path = self._data / "postmaster.pid"
+        try:
+            lines = path.read_text().splitlines(keepends=True)
+            stat_line = Path(f"/proc/{int(lines[0])}/stat").read_text()
+        except (OSError, ValueError, IndexError):
+            return
+        name, _, rest = stat_line.partition("(")[2].rpartition(")")
+        if name != "postgres" or rest.split()[0] == "Z":
+            path.write_text("".join([f"{_NO_PROCESS}\n", *lines[1:]]))
+            (self._socket_folder() / f"{_SOCKET}.lock").unlink(missing_ok=True)
 
     def _make_private(self, folder: Path) -> None:
         """A folder with mode 0700 that belongs to the server's account; raises PostgresError if somebody else made it first."""

@@ -6,9 +6,8 @@ Nothing is decided here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, text
 
@@ -20,19 +19,25 @@ from platform_defs.ledger.partitions import decode
 from platform_defs.ledger.registry import Registry
 from platform_defs.ledger.store import Store, UnknownEndpoint, slots
 from platform_defs.ledger.troubles import trouble
-from platform_defs.planning.facts import EndpointFacts, Facts, InFlight, Landed, Published, Trouble
+from platform_defs.planning.facts import EndpointFacts, Facts, InFlight, Landed, Published, TroubleName
 from platform_defs.planning.windows import keys_read
 
 _SPANS = "unnest(CAST(:ids AS int[]), CAST(:lows AS int[]), CAST(:highs AS int[])) AS w (id, low, high)"
 
 
-@dataclass(frozen=True)
-class Frontier:
-    """Published partitions of one endpoint within a span, as ranges (first, last) of partition numbers, in order."""
+Ranges = tuple[tuple[int, int], ...]
+
+
+class OpenTrouble(NamedTuple):
+    """A partition in trouble, as much of it as a planning tick needs; see `planning.facts.Trouble`."""
 
     endpoint: str
-    cadence: Cadence
-    ranges: tuple[tuple[int, int], ...]
+    partition: str
+    state: TroubleName
+    tries: int
+    next_try: datetime | None
+    inputs: bytes | None
+    code: str | None
 
 
 class PlannerReads:
@@ -81,30 +86,37 @@ class PlannerReads:
         endpoints = {key: EndpointFacts(contracts[key], *(part.get(key, {}) for part in parts)) for key in sorted(spans)}
         return Facts(since, until, tuple(keys), endpoints, known)
 
-    def frontiers(self, since: datetime, until: datetime) -> list[Frontier]:
-        """What is published of every endpoint in force within a span, as ranges: 40,000 endpoints in one statement."""
-        query = text(
-            "SELECT e.key, e.cadence, (f.published * CASE e.cadence WHEN 'hourly' THEN CAST(:hours AS int4multirange) "
-            "ELSE CAST(:days AS int4multirange) END)::text AS ranges "
-            "FROM endpoints e LEFT JOIN frontiers f ON f.endpoint_id = e.id WHERE e.contract IS NOT NULL"
-        )
-        spans = {
-            name: f"{{[{index_of(key_of(cadence, since))},{index_of(key_of(cadence, until)) + 1})}}"
-            for name, cadence in (("hours", "hourly"), ("days", "daily"))
-        }
-        with self._store.engine.connect() as connection:
-            rows = connection.execute(query, spans).all()
-        return [Frontier(row.key, row.cadence, parse_multirange(row.ranges)) for row in rows]
+    def frontiers(self, since: datetime, until: datetime) -> dict[str, Ranges]:
+        """What is published of every endpoint in force within a span: ranges (first, last) of partition numbers, ends included, in order.
 
-    def troubles_since(self, since: datetime) -> dict[tuple[str, str], Trouble]:
-        """Partitions in trouble that begin at `since` or later, by (endpoint, partition), of endpoints in force."""
+        One statement for 40,000 endpoints. Most of them have the same ranges, so these come once with the endpoints that have them.
+        """
         query = text(
-            "SELECT e.key, e.cadence, x.*, r.run_id FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id JOIN runs r ON r.id = x.run "
-            "WHERE e.contract IS NOT NULL AND x.partition >= CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END"
+            "SELECT ranges, array_agg(key) FROM (SELECT e.key, (f.published * CASE e.cadence WHEN 'hourly' THEN CAST(:hours AS int4multirange) "
+            "ELSE CAST(:days AS int4multirange) END)::text AS ranges FROM endpoints e LEFT JOIN frontiers f ON f.endpoint_id = e.id "
+            "WHERE e.digest IS NOT NULL) AS each GROUP BY ranges"
+        )
+        cadences: dict[str, Cadence] = {"hours": "hourly", "days": "daily"}
+        spans = {name: f"{{[{index_of(key_of(cadence, since))},{index_of(key_of(cadence, until)) + 1})}}" for name, cadence in cadences.items()}
+        found: dict[str, Ranges] = {}
+        with self._store.engine.connect() as connection:
+            for ranges, keys in connection.execute(query, spans):
+                found |= dict.fromkeys(keys, parse_multirange(ranges))
+        return found
+
+    def troubles_since(self, since: datetime) -> list[OpenTrouble]:
+        """Partitions in trouble that begin at `since` or later, of endpoints in force."""
+        query = text(
+            "SELECT e.key, e.cadence, x.partition, x.state, x.tries, x.next_try, x.inputs, x.code FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id "
+            "WHERE e.digest IS NOT NULL AND x.partition >= CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END"
         )
         values = {"hour": index_of(key_of("hourly", since)), "day": index_of(key_of("daily", since))}
         with self._store.engine.connect() as connection:
-            return {(row.key, key_at(row.cadence, row.partition)): trouble(row) for row in connection.execute(query, values)}
+            rows = connection.execute(query, values).all()
+        return [
+            OpenTrouble(key, key_at(cadence, index), state, tries, again, None if inputs is None else bytes(inputs), code)
+            for key, cadence, index, state, tries, again, inputs, code in rows
+        ]
 
     def _published(self, connection: Connection, values: Mapping[str, Any], cadences: Mapping[int, Cadence]) -> dict[tuple[int, int], Published]:
         sizes = [slots(cadences[number]) for number in values["ids"]]
@@ -140,7 +152,7 @@ _LEASED = (
 )
 
 
-def parse_multirange(value: str | None) -> tuple[tuple[int, int], ...]:
+def parse_multirange(value: str | None) -> Ranges:
     """Ranges (first, last), ends included, of the text of an int4multirange."""
     if not value or value == "{}":
         return ()

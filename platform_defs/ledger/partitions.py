@@ -98,11 +98,12 @@ class Partitions:
 
     # writing
 
-    def record(self, outcomes: Sequence[Outcome], run: RunInfo, fences: Sequence[Fence] = ()) -> None:
+    def record(self, outcomes: Sequence[Outcome], run: RunInfo, fences: Sequence[Fence] = (), *, history: bool = True) -> None:
         """Records what a run did, all of it or nothing; the same again changes nothing that readers see.
 
         Args:
             fences: the leases it worked under. They are checked inside the transaction, and nobody can take them over before it ends.
+            history: also as attempt and transitions; False for what is older than those are kept (rebuild).
 
         Raises:
             FenceLost: a lease was taken over; nothing is recorded.
@@ -111,7 +112,8 @@ class Partitions:
         if not outcomes:
             return
         ids = self._store.endpoint_ids({(o.endpoint, cadence_of(o.partition)) for o in outcomes})
-        self._store.ensure_days([day_of_instant(run.ended_at)])
+        if history:
+            self._store.ensure_days([day_of_instant(run.ended_at)])
         codes_used = {o.published.code for o in outcomes if o.published}
         # Dictionaries first, in a transaction of their own: two runs must not wait for each other's new words while they hold rows.
         with self._store.transaction() as connection:
@@ -132,8 +134,9 @@ class Partitions:
                 elif outcome.state == "skipped":
                     day.seen(slot, run.ended_at)
             self._widen_frontiers(connection, placed)
-            self._troubles.update(connection, placed, run, numbers[run.run_id])
-            self._attempts.add(connection, placed, run, numbers[run.run_id])
+            self._troubles.update(connection, placed, run, numbers[run.run_id], history=history)
+            if history:
+                self._attempts.add(connection, placed, run, numbers[run.run_id])
             self._write_days(connection, days.values(), changed)
 
     def forget(self, endpoint: str, partitions: Iterable[str]) -> None:
@@ -195,7 +198,8 @@ class Partitions:
                 day.stamp(slot, change)
                 highest[day.endpoint, day.day] = change
         for day in days:
-            extra = {"change": highest[day.endpoint, day.day]} if (day.endpoint, day.day) in highest else {}
+            left = [number for number in day.values["changes"] or [] if number is not None]
+            extra = {"change": highest.get((day.endpoint, day.day), max(left, default=0))}
             statement = update(DAYS).where(DAYS.c.endpoint_id == bindparam("the_endpoint"), DAYS.c.day == bindparam("the_day"))
             connection.execute(statement.values(**day.values, **extra), {"the_endpoint": day.endpoint, "the_day": day.day})
 

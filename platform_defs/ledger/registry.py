@@ -38,6 +38,12 @@ class Revision:
     applied_at: datetime
 
 
+_CURRENT = (
+    "SELECT e.key, e.digest, h.contract FROM endpoints e JOIN contract_history h ON h.endpoint_id = e.id AND h.version = e.version "
+    "WHERE e.digest IS NOT NULL ORDER BY e.key"
+)
+
+
 class Registry:
     """Contracts in force, by key."""
 
@@ -56,7 +62,7 @@ class Registry:
         scope = None if domains is None else set(domains)
         with self._store.transaction() as connection:
             self._store.lock(connection, Lock.REGISTRY)
-            rows = connection.execute(text("SELECT id, key, cadence, digest FROM endpoints WHERE contract IS NOT NULL")).all()
+            rows = connection.execute(text("SELECT id, key, cadence, digest FROM endpoints WHERE digest IS NOT NULL")).all()
             current = {row.key: row for row in rows if scope is None or row.key.partition("/")[0] in scope}
             added = sorted(given.keys() - {row.key for row in rows})
             removed = sorted(current.keys() - given.keys())
@@ -71,28 +77,23 @@ class Registry:
             # A changed cadence is a new history: its old row is retired like a removed one.
             retired = [in_force[key].id for key in removed] + [in_force[key].id for key in changed if in_force[key].cadence != given[key].cadence]
             if retired:
-                connection.execute(
-                    text("UPDATE endpoints SET contract = NULL, digest = NULL, version = :v WHERE id = ANY(:ids)"), {"v": version, "ids": retired}
-                )
+                connection.execute(text("UPDATE endpoints SET digest = NULL, version = :v WHERE id = ANY(:ids)"), {"v": version, "ids": retired})
             written = [given[key] for key in added + changed]
             if written:
                 connection.execute(
                     text(
-                        "INSERT INTO endpoints (key, cadence, kind, contract, digest, version) VALUES (:key, :cadence, :kind, :contract, :digest, :version) "
-                        "ON CONFLICT (key, cadence) DO UPDATE SET kind = excluded.kind, contract = excluded.contract, digest = excluded.digest, "
-                        "version = excluded.version"
+                        "INSERT INTO endpoints (key, cadence, kind, digest, version) VALUES (:key, :cadence, :kind, :digest, :version) "
+                        "ON CONFLICT (key, cadence) DO UPDATE SET kind = excluded.kind, digest = excluded.digest, version = excluded.version"
                     ),
-                    [
-                        {"key": c.key, "cadence": c.cadence, "kind": c.kind, "contract": c.canonical_json(), "digest": c.digest, "version": version}
-                        for c in written
-                    ],
+                    [{"key": c.key, "cadence": c.cadence, "kind": c.kind, "digest": c.digest, "version": version} for c in written],
                 )
+            ids = {row.key: row.id for row in connection.execute(text("SELECT id, key FROM endpoints WHERE version = :version AND digest IS NOT NULL"), stamp)}
+            history = [{"id": ids[contract.key], "contract": contract.canonical_json()} for contract in written] + [
+                {"id": number, "contract": None} for number in retired
+            ]
             connection.execute(
-                text(
-                    "INSERT INTO contract_history (endpoint_id, version, contract, git_ref, applied_at) "
-                    "SELECT id, version, contract, :git_ref, :at FROM endpoints WHERE version = :version"
-                ),
-                stamp,
+                text("INSERT INTO contract_history (endpoint_id, version, contract, git_ref, applied_at) VALUES (:id, :version, :contract, :git_ref, :at)"),
+                [stamp | row for row in history],
             )
             return Applied(tuple(added), tuple(changed), tuple(removed), version)
 
@@ -107,7 +108,7 @@ class Registry:
             known = {contract.digest: contract for contract in self._cached[1].values()}
             with self._store.snapshot() as connection:
                 version = self._version(connection)
-                rows = connection.execute(text("SELECT key, contract, digest FROM endpoints WHERE contract IS NOT NULL ORDER BY key")).all()
+                rows = connection.execute(text(_CURRENT)).all()
             contracts = {row.key: known.get(row.digest) or Contract.model_validate_json(row.contract) for row in rows}
             self._cached = (version, MappingProxyType(contracts))
         return self._cached[1]

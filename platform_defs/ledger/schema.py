@@ -48,9 +48,8 @@ endpoints = Table(
     Column("key", Text, nullable=False),
     Column("cadence", Text, nullable=False),
     Column("kind", Text),  # null: seen in landing only, never declared
-    Column("contract", Text),  # canonical JSON; null: not declared now
-    Column("digest", Text),
-    Column("version", BigInteger),  # registry version that brought this contract
+    Column("digest", Text),  # of the contract in force; null: none. The JSON is in the history: this table is read whole at every tick
+    Column("version", BigInteger),  # registry version that brought this contract, or removed it
     UniqueConstraint("key", "cadence"),  # another cadence is another history
 )
 contract_history = Table(

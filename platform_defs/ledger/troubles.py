@@ -29,12 +29,12 @@ class Troubles:
         """Every partition in trouble, by (endpoint, partition): of endpoints in force."""
         query = text(
             "SELECT e.key, e.cadence, x.*, r.run_id FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id JOIN runs r ON r.id = x.run "
-            "WHERE e.contract IS NOT NULL ORDER BY e.key, x.partition"
+            "WHERE e.digest IS NOT NULL ORDER BY e.key, x.partition"
         )
         with self._store.engine.connect() as connection:
             return {(row.key, key_at(row.cadence, row.partition)): trouble(row) for row in connection.execute(query)}
 
-    def update(self, connection: Connection, placed: Sequence[tuple[int, int, Outcome]], run: RunInfo, run_number: int) -> None:
+    def update(self, connection: Connection, placed: Sequence[tuple[int, int, Outcome]], run: RunInfo, run_number: int, *, history: bool) -> None:
         """Opens, changes and closes troubles by what a run tells. `placed`: (endpoint number, partition number, outcome), in that order."""
         values = {"endpoints": [endpoint for endpoint, _, _ in placed], "partitions": [index for _, index, _ in placed]}
         query = text(
@@ -46,7 +46,7 @@ class Troubles:
             old = open_now.get((endpoint, index))
             was = old.state if old is not None else "current"
             became = self._become(connection, endpoint, index, outcome, old, run, run_number)
-            if became != was and (was in _NOTED or became in _NOTED):
+            if history and became != was and (was in _NOTED or became in _NOTED):
                 self._transitions.add(connection, endpoint, index, Transition(run.ended_at, was, became, outcome.reason or "", run.run_id))
 
     def _become(self, connection: Connection, endpoint: int, index: int, outcome: Outcome, old: Any, run: RunInfo, run_number: int) -> str:

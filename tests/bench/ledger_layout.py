@@ -1,0 +1,218 @@
+"""Proof of the ledger's layout: fills a ledger with many endpoints and a long history, then measures what one planning tick reads.
+
+    python -m tests.bench.ledger_layout [--endpoints 40000] [--days 60] [--json FILE]
+
+19 of 20 endpoints are hourly, the others daily; each reads three others; 1 % of the partitions are exceptions (never published, with a row that says why).
+The filling is done in SQL and says nothing about the speed of `record`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from platform_defs.contracts.contract import Column, Contract, WindowInput
+from platform_defs.ledger import Ledger
+from platform_defs.ledger.embedded import EmbeddedPostgres
+
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+TODAY = int(NOW.timestamp()) // 86400
+LOOK_BACK = timedelta(hours=48)
+
+
+def contracts(endpoints: int) -> list[Contract]:
+    """That many contracts, one of 20 daily, three inputs each."""
+    made = []
+    for number in range(endpoints):
+        daily = number % 20 == 19
+        inputs = [_input(param, other, daily) for param, other in enumerate((number * 7 + 1, number * 13 + 2, number * 29 + 3)) if number > 40]
+        made.append(
+            Contract(
+                kind="endpoint",
+                key=f"d{number % 40}/e{number}",
+                description="filled",
+                owner="team:bench",
+                purpose="bench",
+                tier="normal",
+                start="2026-01-01",
+                retention_seconds=400 * 86400,
+                readers=(),
+                cadence="daily" if daily else "hourly",
+                columns=(Column(name="id", type="BIGINT"),),
+                inputs=tuple(inputs),
+                code_version="code-1",
+            )
+        )
+    return made
+
+
+def _input(param: int, other: int, daily: bool) -> WindowInput:
+    read = other % 40
+    read -= 1 if read % 20 == 19 else 0  # hourly ones only: an hour reads a day through as_of alone
+    return WindowInput(param=f"p{param}", endpoint=f"d{read % 40}/e{read}", unit="hours", first=0, last=param % 2)
+
+
+def fill(ledger: Ledger, endpoints: int, days: int) -> dict[str, float]:
+    """Fills the ledger; seconds by step."""
+    spent: dict[str, float] = {}
+
+    def step(name: str, work: Callable[[], Any]) -> None:
+        began = time.perf_counter()
+        work()
+        spent[name] = round(time.perf_counter() - began, 2)
+
+    def sql(*statements: str) -> None:
+        with ledger.store.transaction() as connection:
+            for statement in statements:
+                connection.execute(text(statement), {"endpoints": endpoints, "days": days, "today": TODAY})
+
+    step("apply contracts", lambda: ledger.registry.apply(contracts(endpoints), "bench"))
+    with ledger.store.transaction() as connection:
+        ledger.store.run_number(connection, "00000000-0000-0000-0000-000000000001")
+        ledger.store.code_numbers(connection, ["code-1"])
+    slots = "CASE e.cadence WHEN 'hourly' THEN 24 ELSE 1 END"
+    arrays = {
+        "content": f"array_fill(decode(md5(e.id::text || d), 'hex'), ARRAY[{slots}])",
+        "inputs": f"array_fill(decode(md5(d || e.id::text), 'hex'), ARRAY[{slots}])",
+        "rows": f"array_fill(1000::bigint, ARRAY[{slots}])",
+        "version": f"array_fill((d * 24)::bigint, ARRAY[{slots}])",
+        "code": f"array_fill(1, ARRAY[{slots}])",
+        "run": f"array_fill(1::bigint, ARRAY[{slots}])",
+        "changes": f"array_fill(((d - :today) * 24 + 100000)::bigint, ARRAY[{slots}])",
+        "checks_passed": f"array_fill(5::smallint, ARRAY[{slots}])",
+        "checks_failed": f"array_fill(0::smallint, ARRAY[{slots}])",
+    } | dict.fromkeys(("built_at", "first_built_at", "changed_at", "seen_at"), f"array_fill(to_timestamp(d * 86400), ARRAY[{slots}])")
+    step(
+        "partition_days",
+        lambda: sql(
+            f"INSERT INTO partition_days (endpoint_id, day, change, {', '.join(arrays)}) "
+            f"SELECT e.id, d, (d - :today) * 24 + 100000, {', '.join(arrays.values())} "
+            "FROM endpoints e, generate_series(:today - :days + 1, :today) AS d ORDER BY d, e.id"
+        ),
+    )
+    # Every 100th partition is missing, at another place for each endpoint.
+    step(
+        "frontiers",
+        lambda: sql(
+            "INSERT INTO frontiers (endpoint_id, published) SELECT e.id, (SELECT range_agg(int4range(p, p + 1)) FROM "
+            f"generate_series((:today - :days + 1) * {slots}, (:today + 1) * {slots} - 1) AS p WHERE (p + e.id) % 100 <> 0) FROM endpoints e"
+        ),
+    )
+    step(
+        "exceptions",
+        lambda: sql(
+            "INSERT INTO exceptions (endpoint_id, partition, state, reason, tries, at, run, code) "
+            "SELECT e.id, p, 'refused', 'rows that break the key', 1, now(), 1, 'code-1' "
+            f"FROM endpoints e, generate_series((:today - :days + 1) * {slots}, (:today + 1) * {slots} - 1) AS p WHERE (p + e.id) % 100 = 0"
+        ),
+    )
+    step("analyze", lambda: sql("ANALYZE"))
+    return spent
+
+
+def touch(ledger: Ledger, partitions: int) -> int:
+    """Changes the content of one hour of that many endpoints, as since the last tick; the cursor of before."""
+    with ledger.store.transaction() as connection:
+        cursor = int(connection.execute(text("SELECT max(change) FROM partition_days")).scalar_one())
+        connection.execute(
+            text(
+                "UPDATE partition_days SET change = :next, changes[1] = :next WHERE day = :today AND endpoint_id IN "
+                "(SELECT endpoint_id FROM partition_days WHERE day = :today ORDER BY endpoint_id LIMIT :n)"
+            ),
+            {"next": cursor + 1, "today": TODAY, "n": partitions},
+        )
+    return cursor
+
+
+def measure(ledger: Ledger, cursor: int) -> dict[str, Any]:
+    """What one tick reads: seconds and rows of each query, and of all of them."""
+    since = NOW - LOOK_BACK
+    queries: dict[str, Callable[[], Any]] = {
+        "frontiers": lambda: ledger.planner.frontiers(since, NOW),
+        "exceptions": lambda: ledger.planner.troubles_since(since),
+        "content changed": lambda: ledger.partitions.changed_since(cursor)[0],
+        "landing changed": lambda: ledger.landing.changed_since(0)[0],
+        "open requests": ledger.requests.open,
+        "receivers": ledger.landing.receivers,
+    }
+    result: dict[str, Any] = {}
+    total = 0.0
+    for name, query in queries.items():
+        began = time.perf_counter()
+        found = query()
+        seconds = time.perf_counter() - began
+        total += seconds
+        result[name] = {"seconds": round(seconds, 3), "rows": len(found)}
+    return result | {"total seconds": round(total, 3)}
+
+
+def sizes(ledger: Ledger) -> dict[str, float]:
+    """Megabytes by table, indexes included."""
+    query = text("SELECT relname, pg_total_relation_size(oid) / 1e6 AS mb FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+    with ledger.store.engine.connect() as connection:
+        return {row.relname: round(float(row.mb), 1) for row in connection.execute(query) if row.mb > 1}
+
+
+def peak_megabytes() -> float:
+    """Highest resident memory of this process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def main(arguments: list[str]) -> int:
+    """Fills, measures, prints; exit code 0 if one tick's reads took under a second and the process under 500 MB."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--endpoints", type=int, default=40_000)
+    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--url", help="an empty database to fill; without it an embedded Postgres is made in a temporary folder")
+    parser.add_argument("--measure", type=int, metavar="CURSOR", help="only measure a database that is filled (needs --url)")
+    given = parser.parse_args(arguments)
+    if given.measure is not None:
+        ledger = Ledger(given.url)
+        rounds = [measure(ledger, given.measure) for _ in range(given.rounds)]
+        sys.stdout.write(json.dumps({"rounds": rounds, "peak MB": peak_megabytes()}))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedPostgres(Path(folder), durable=False)
+        server.start()
+        try:
+            ledger = Ledger(given.url or server.uri("ledger"))
+            ledger.create()
+            report: dict[str, Any] = {"endpoints": given.endpoints, "days": given.days, "fill": fill(ledger, given.endpoints, given.days)}
+            report["tables MB"] = sizes(ledger)
+            cursor = touch(ledger, 2_000)
+            # A process of its own: the memory of filling is not the memory of a tick.
+            report |= _in_a_process(given.url or server.uri("ledger"), cursor, given.rounds)
+            ledger.close()
+        finally:
+            server.stop()
+    times = sorted(each["total seconds"] for each in report["rounds"])
+    report["median seconds"] = times[len(times) // 2]
+    report["met"] = times[len(times) // 2] < 1.0 and report["peak MB"] < 500
+    written = json.dumps(report, indent=2)
+    sys.stdout.write(written + "\n")
+    if given.json:
+        given.json.write_text(written)
+    return 0 if report["met"] else 1
+
+
+def _in_a_process(url: str, cursor: int, rounds: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.ledger_layout", "--url", url, "--measure", str(cursor), "--rounds", str(rounds)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
