@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyspark import cloudpickle
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Contract
@@ -20,7 +21,6 @@ from platform_defs.execution.quality.inspect import ELSEWHERE
 from platform_defs.execution.results import Failure
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
     from pyspark.sql import types as T
 
     from platform_defs.contracts.loading import Declared
@@ -55,8 +55,7 @@ def call(function: Callable[..., Any], frames: Mapping[str, DataFrame], blame: B
         result = function(**frames)
     except Exception as error:  # noqa: BLE001 - an author's code may raise anything
         return blame.raised(key, error)
-    # Classic and Connect frames have no base of their own in common; what is staged needs these two.
-    return result if hasattr(result, "schema") and hasattr(result, "write") else blame.not_a_frame(key, result)
+    return result if isinstance(result, DataFrame) else blame.not_a_frame(key, result)
 
 
 def shaped(result: DataFrame, contract: Contract, compiled: Compiled, blame: Blame, key: str, ranged: bool = False) -> DataFrame | Failure:
