@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _ESCAPABLE = set(r"\.^$|?*+()[]{}-/")
 _SPECIAL = set("\\^$.|?*+()[]{}")
+_ROUNDS = 256  # of groups, all together: Java overflows its stack between 1,000 and 3,000
 _MOST = 1000  # a counted repetition longer than that is a length, said by max_length
 
 
@@ -54,7 +55,17 @@ def parse(pattern: str) -> tuple[Repeat, ...]:
         raise PatternError(
             "an alternative outside a group is anchored on one side only: write ^(a|b)$" if parser.peek() == "|" else "there is a ) without its ("
         )
+    if (rounds := _rounds(sequence)) > _ROUNDS:
+        raise PatternError(
+            f"its groups repeat up to {rounds} times, and Java's stack holds {_ROUNDS} for sure: give lower limits, or repeat a class [...] instead"
+        )
     return sequence
+
+
+def _rounds(sequence: tuple[Repeat, ...]) -> int:
+    """How many turns through groups one match may take."""
+    groups = [(repeat.most or 0, repeat.item) for repeat in sequence if isinstance(repeat.item, Choice)]
+    return sum(most * (1 + max(_rounds(option) for option in group.options)) for most, group in groups)
 
 
 def java_pattern(pattern: str) -> str:

@@ -220,10 +220,8 @@ def test_a_wrong_source_is_named_with_the_way_out(tmp_path: Path, keywords: str,
 
 
 def test_a_source_is_no_coroutine_and_one_secret_may_be_named_alone(tmp_path: Path) -> None:
-    text = (
-        SOURCES
-        + '@source(row=Row, partitions="daily", key="id", secrets="vendor")\ndef prices(at: Window) -> Iterator[RawFile]:\n    """Prices."""\n    return iter(())\n'
-    )
+    function = 'def prices(at: Window) -> Iterator[RawFile]:\n    """Prices."""\n    return iter(())\n'
+    text = f'{SOURCES}@source(row=Row, partitions="daily", key="id", secrets="vendor")\n{function}'
     contract = load(tmp_path, feeds=text).contracts[0]
     assert (contract.unique, contract.secrets) == (("id",), ("vendor",))
     (problem,) = problems(tmp_path / "async", feeds=text.replace("def prices", "async def prices"))

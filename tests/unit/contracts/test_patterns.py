@@ -83,6 +83,8 @@ def test_a_trailing_line_end_is_no_match_in_java_either() -> None:
         ("^(ab)*$", "without end"),
         ("^(a|b)+$", "limit"),
         ("^(a{1,}){2,}$", "limit"),
+        ("^(ab){0,257}$", "up to 257 times"),
+        ("^((a|b){0,20}){0,20}$", "up to 420 times"),
         ("^a{2,1}$", "m <= n"),
         ("^a{9999}$", "max_length"),
         ("^a{x}$", "{m,n}"),
