@@ -41,6 +41,8 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self._subs:
+            return
         with formatter.section("Commands"):
             formatter.write_dl([(name, sub.about) for name, sub in self._subs.items()])
 

@@ -178,7 +178,7 @@ def _refuse_declared(name: str, assets: Path) -> dict[str, Contract]:
     """What is declared, by key; raises click.ClickException if the name is taken. A domain that does not load says so here already."""
     from platform_defs.contracts.loading import domain_folders, load_domain
 
-    known = {contract.key: contract for folder in domain_folders(assets) for contract in load_domain(folder).contracts}
+    known = {contract.key: contract for folder in domain_folders(assets) for contract in load_domain(folder, fresh=True).contracts}
     if name in known:
         raise click.ClickException(f"{name} is declared already, as {known[name].kind}: choose another name")
     return known

@@ -7,7 +7,7 @@ import json
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from platform_defs.contracts.contract import Contract
     from platform_defs.ledger import Ledger
 
-_UUID_BYTES = 16
 _SCREEN_ROWS = 20
 
 
@@ -31,7 +30,7 @@ _SCREEN_ROWS = 20
 def read(endpoint: str, first: str | None, last: str | None, limit: int | None, form: str | None) -> None:
     """Show rows of ENDPOINT as published: what a partition's last good version holds, never what is being built.
 
-    Pseudonyms and other 16-byte values are shown as UUIDs, times as UTC.
+    Pseudonyms and other 16-byte values are shown as UUIDs, times as UTC, encrypted personal values as ***.
 
     \b
     ./backline read charts/skip_rate
@@ -41,7 +40,7 @@ def read(endpoint: str, first: str | None, last: str | None, limit: int | None, 
     from platform_defs.cli.live import running_settings
     from platform_defs.contracts.partitions import partition_column
     from platform_defs.lake.layout import Lake
-    from platform_defs.lake.tables import read_table
+    from platform_defs.lake.reading import read_rows
     from platform_defs.ledger import Ledger
     from resources.spark import SparkEngines
 
@@ -49,88 +48,88 @@ def read(endpoint: str, first: str | None, last: str | None, limit: int | None, 
     ledger = Ledger(settings.ledger_url)
     try:
         contract = _contract(ledger, endpoint)
-        keys = published_keys(ledger, contract, first, last)
-        version = ledger.partitions.newest_version(contract.key, contract.cadence)
+        keys = span(ledger, contract, first, last)
     finally:
         ledger.close()
-    if version is None:
-        raise click.ClickException(f"{endpoint}: its published partitions hold no version; ./backline status {endpoint} says more")
     engine = SparkEngines(settings.spark_intake, settings.spark_lake).engine("lake")
     run = f"read-{uuid.uuid4()}"
-    column = partition_column(contract.cadence)
+    wanted = limit or (None if form else _SCREEN_ROWS)
     try:
-        frame = read_table(engine.session(run), Lake(settings.lake).table(contract.key), version, keys, column)
-        frame = frame.orderBy(column, *contract.unique)
-        wanted = limit or (None if form else _SCREEN_ROWS)
-        rows = (row.asDict(recursive=True) for row in (frame.limit(wanted + 1) if wanted else frame).toLocalIterator())
-        shown = show(rows, frame.columns, form, wanted)
+        rows = read_rows(engine.session(run), Lake(settings.lake), contract, *keys, limit=wanted)
+        count = show(rows, [partition_column(contract.cadence), *(column.name for column in contract.columns)], form)
     finally:
         engine.release(run)
-    if not form and shown == wanted:
-        click.echo(f"{keys[0]} to {keys[-1]}; --limit shows more." if len(keys) > 1 else f"{keys[0]}; --limit shows more.", err=True)
+    if not form:
+        between = keys[0] if keys[0] == keys[1] else f"{keys[0]} to {keys[1]}"
+        click.echo(
+            f"{between}: {'the first ' if count == wanted else ''}{count} {'row' if count == 1 else 'rows'}"
+            + ("; --limit shows more" if count == wanted else ""),
+            err=True,
+        )
 
 
-def published_keys(ledger: Ledger, contract: Contract, first: str | None, last: str | None) -> list[str]:
-    """Published partitions between two keys (days stand for their hours), the newest one if neither is given. Raises click.ClickException if none is."""
+def span(ledger: Ledger, contract: Contract, first: str | None, last: str | None) -> tuple[str, str]:
+    """First and last partition asked for; days stand for their hours, and the newest published one for what is not given.
+
+    Raises click.ClickException if nothing is published there.
+    """
     from platform_defs.contracts.partitions import hours_of, keys_between, window_of
 
     newest = ledger.partitions.newest(contract.key, contract.cadence)
     if newest is None:
         raise click.ClickException(f"{contract.key} has no published partition yet; ./backline status {contract.key} says why")
-    if first is None and last is None:
-        return [newest]
-    given = [key or newest for key in (first, last)]
+    begin, end = first or (newest if last is None else contract.start), last or newest
     if contract.cadence == "hourly":
-        given = [hours_of(key)[-1 if place else 0] for place, key in enumerate(given)]
-    elif any(window_of(key).cadence == "hourly" for key in given):
-        raise click.UsageError(f"{contract.key} is daily: write days, as in 2026-10-01")
-    keys = sorted(ledger.partitions.published(contract.key, keys_between(*given)))
-    if not keys:
-        raise click.ClickException(f"{contract.key} has no published partition from {given[0]} to {given[1]}; its newest is {newest}")
-    return keys
+        begin, end = hours_of(begin)[0], hours_of(end)[-1]
+    elif "hourly" in (window_of(begin).cadence, window_of(end).cadence):
+        if first is None:  # a daily dataset may start within a day
+            begin = begin[:10]
+        if "hourly" in (window_of(begin).cadence, window_of(end).cadence):
+            raise click.UsageError(f"{contract.key} is daily: write days, as in 2026-10-01")
+    if not ledger.partitions.published(contract.key, keys_between(begin, end)):
+        raise click.ClickException(f"{contract.key} has no published partition from {begin} to {end}; its newest is {newest}")
+    return begin, end
 
 
-def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str | None, limit: int | None) -> int:
-    """Writes rows to standard output in the form asked for, `limit` at most; how many."""
-    if form is None:
-        return _table(rows, columns, limit)
-    writer = csv.writer(sys.stdout) if form == "csv" else None
-    if writer:
-        writer.writerow(columns)
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: str | None) -> int:
+    """Writes rows to standard output in the form asked for; how many. `columns`: for a head without rows."""
+    table: list[Mapping[str, Any]] = []
+    writer = csv.writer(sys.stdout)
     count = 0
     for row in rows:
-        if limit is not None and count >= limit:
-            break
+        if form == "csv" and not count:
+            writer.writerow(columns := list(row))
         count += 1
-        if writer:
+        if form == "json":
+            sys.stdout.write(json.dumps({name: plain(value) for name, value in row.items()}, ensure_ascii=False) + "\n")
+        elif form == "csv":
             writer.writerow([_cell(row[name]) for name in columns])
         else:
-            sys.stdout.write(json.dumps({name: plain(row[name]) for name in columns}, ensure_ascii=False) + "\n")
+            table.append(row)
+    if form == "csv" and not count:
+        writer.writerow(columns)
+    if form is None:
+        _table(table, list(table[0]) if table else columns)
     return count
 
 
-def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], limit: int | None) -> int:
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     from rich.table import Table
 
     from platform_defs.cli.speech import console
 
     table = Table(*columns, box=None, pad_edge=False, header_style="dim")
-    count = 0
     for row in rows:
-        if limit is not None and count >= limit:
-            break
-        count += 1
         table.add_row(*(_cell(row[name]) for name in columns))
     console().print(table)
-    return count
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: 16 bytes as a UUID, other bytes as hex, times as ISO 8601 in UTC, decimals as text."""
-    if isinstance(value, bytes | bytearray):
-        return str(uuid.UUID(bytes=bytes(value))) if len(value) == _UUID_BYTES else bytes(value).hex()
+    """A value as JSON can hold it: times as ISO 8601 in UTC, decimals as text."""
     if isinstance(value, datetime):
         return value.isoformat() + ("" if value.tzinfo else "Z")
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Mapping):

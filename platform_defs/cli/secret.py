@@ -55,7 +55,11 @@ def set_secret(name: str) -> None:
 
 @secret.command("list")
 def list_secrets() -> None:
-    """Names of the secrets that are set; never what they hold."""
+    """Names of the secrets that are set; never what they hold.
+
+    \b
+    ./backline secret list
+    """
     from resources.settings import default_home
 
     for name in sorted(_read(default_home() / "secrets.json")):
@@ -65,7 +69,11 @@ def list_secrets() -> None:
 @secret.command("remove")
 @click.argument("name")
 def remove_secret(name: str) -> None:
-    """Forget secret NAME."""
+    """Forget secret NAME: sources that name it fail from their next partition on.
+
+    \b
+    ./backline secret remove vendor_s3
+    """
     from resources.settings import default_home
 
     path = default_home() / "secrets.json"
