@@ -204,7 +204,7 @@ class _Build:
                 self._fail(key, self._blame.engine(key, error), plan)
             return True
         with staging_folder(self._platform.lake, self._work.run_id, self._key) as folder, engine.tagged(session, self._work.run_id, self._key):
-            run = StepRun(self._work.run_id, session, folder)
+            run = StepRun(self._work.run_id, session, folder, fence=fence.number)
             staged = self._staged(planned, run)
             publisher = Publisher(self._work, self._platform, compiled_of(self._work.declared), self._blame, session)
             judged, failed = publisher.judge(planned, staged)
@@ -266,7 +266,7 @@ class _Build:
             result = _result(
                 key, name, "" if failure is None else failure.why, rows=each.found.rows, version=version.version if version else None, seconds=seconds
             )  # fmt: skip
-            metadata = self._metadata(each.planned.pins, self._work.run_id)
+            metadata = {**self._metadata(each.planned.pins, self._work.run_id), **each.staged.notes}
             counts = {**each.counts, "quarantined": each.found.quarantined}
             results.append(replace(result, checks=each.checks, counts=counts, metadata=metadata, failure=failure))
             outcomes.append(self._outcome(results[-1], planned[key], version))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from platform_defs.contracts.contract import Contract
     from platform_defs.contracts.loading import Declared
+    from platform_defs.contracts.sources import SecretResolver
     from platform_defs.lake.engine import EngineProvider
     from platform_defs.lake.landing import LandingStore
     from platform_defs.lake.layout import Lake
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 Trigger = Literal["schedule", "click", "range", "late", "retry", "command"]
 
 
+def no_secrets(name: str) -> None:
+    """Knows no secret."""
+
+
 @dataclass(frozen=True)
 class Platform:
     """The services of one installation.
@@ -26,6 +32,8 @@ class Platform:
     Attributes:
         vault: None where no personal data is handled (readers' zone, tests).
         clock: the present instant, aware, UTC; given so that tests can move it.
+        secrets: what a source asks for by name; None for one that nobody has set.
+        run_logs: folder of the private logs of intake and source runs (see withheld); None: texts of their errors are dropped.
     """
 
     engines: EngineProvider
@@ -34,6 +42,8 @@ class Platform:
     ledger: Ledger
     vault: Vault | None
     clock: Callable[[], datetime]
+    secrets: SecretResolver = no_secrets
+    run_logs: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Staged:
         seconds: wall time of computing.
         has_failed: whether the frame has the column `_failed`.
         has_origin: whether it has `_segment` and `_line`.
+        notes: further numbers for the catalogue, by name in words ("late rows").
     """
 
     key: str
@@ -97,6 +98,7 @@ class Staged:
     seconds: float = 0.0
     has_failed: bool = False
     has_origin: bool = False
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,14 @@ class StepRun:
         session: the run's session in the step's zone.
         staging: folder of this run and endpoint; a key's frame goes to `frame_path(key)`.
         threads: how many keys may be computed at a time.
+        fence: of the lease this is done under; what a step commits in `published` carries it.
     """
 
     run_id: str
     session: SparkSession
     staging: str
     threads: int = 3
+    fence: int = 0
 
     def frame_path(self, key: str) -> str:
         """Where the frame of one key is staged."""
