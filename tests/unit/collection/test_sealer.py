@@ -358,7 +358,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 def test_the_failed_log_lists_and_shows_what_was_refused(place: Place) -> None:
