@@ -13,12 +13,14 @@ from typing import assert_never
 
 from platform_defs.contracts.partitions import cadence_of
 from platform_defs.execution.calling import blame_of, compiled_of
+from platform_defs.execution.failures import Blame
 from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.publishing import Judged, Publisher
 from platform_defs.execution.results import Failure, FailureKind, OutcomeName, PartitionResult, Scalar
 from platform_defs.execution.skipping import Asked, before_start, why_current
 from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
+from platform_defs.execution.withheld import RunLog, said
 from platform_defs.lake import delta_log
 from platform_defs.lake.staging import staging_folder
 from platform_defs.ledger.leases import Fence, FenceLost, Held, RunEnded
@@ -80,7 +82,7 @@ class _Build:
         self._work, self._platform, self._step, self._wait_seconds = work, platform, step, wait_seconds
         self._contract = work.declared.contract
         self._key = self._contract.key
-        self._blame = blame_of(work.declared)
+        self._blame = _blame(work, platform)
         self._asked = Asked(work.run_id, work.trigger, work.requested_at, work.force)
         self._began = platform.clock()
         self._results: dict[str, PartitionResult] = {}
@@ -358,6 +360,20 @@ class _Build:
 
     def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
         return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items()}}
+
+
+def _blame(work: Work, platform: Platform) -> Blame:
+    """Who is named in failures. Where raw values are handled, an error's text goes to the run's own log and nowhere else."""
+    blame = blame_of(work.declared)
+    if work.declared.contract.kind == "endpoint":
+        return blame
+    log = RunLog(platform.run_logs, work.run_id)
+
+    def tell(error: BaseException) -> tuple[str, str | None]:
+        log.keep(error, work.declared.contract.key)
+        return said(error), None
+
+    return replace(blame, tell=tell)
 
 
 def _result(key: str, outcome: OutcomeName, reason: str, *, rows: int = 0, version: int | None = None, seconds: float = 0.0) -> PartitionResult:

@@ -6,7 +6,7 @@ Names the endpoint, the function, the partition, and what to do. Nothing here de
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -21,22 +21,32 @@ _INTERRUPTED = ("OPERATION_CANCELED", "OPERATION_CANCELLED", "SESSION_CLOSED", "
 _ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_MEMORY", "RETRIES_EXCEEDED", "RESPONSE_ALREADY_RECEIVED", "OutOfMemoryError")
 
 
+def open_words(error: BaseException) -> tuple[str, str | None]:
+    """What may be said of an endpoint's error: its first line, and where it came from. Endpoints see pseudonyms only."""
+    return f"{type(error).__name__}: {first_line(error)}", _trace(error)
+
+
 @dataclass(frozen=True)
 class Blame:
-    """Of whom a failure speaks: the endpoint and its author's function."""
+    """Of whom a failure speaks: the endpoint and its author's function.
+
+    Attributes:
+        tell: an error in words that may be shown, and more to read. Where raw values are handled it withholds the text (see withheld).
+    """
 
     endpoint: str
     function: str
+    tell: Callable[[BaseException], tuple[str, str | None]] = open_words
 
     def raised(self, key: str, error: BaseException) -> Failure:
         """The function, or the plan it made, raised. An engine that is gone or a session that was interrupted is not the author's."""
         kind = kind_of(error)
-        said = f"{type(error).__name__}: {first_line(error)}"
+        said, detail = self.tell(error)
         if kind is FailureKind.INTERRUPTED:
             return self._make(kind, key, "its work in Spark was interrupted", "It is tried again by itself; see the run that took it over or was cancelled")
         if kind is FailureKind.ENGINE:
-            return self._make(kind, key, f"Spark failed: {said}", "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
-        return self._make(kind, key, f"it raised {said}", "Mend the function, run its test, and save: only new code or new input helps", _trace(error))
+            return self._make(kind, key, f"Spark failed: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
+        return self._make(kind, key, f"it raised {said}", "Mend the function, run its test, and save: only new code or new input helps", detail)
 
     def not_a_frame(self, key: str, got: object) -> Failure:
         """The function returned something else than a DataFrame."""
@@ -98,19 +108,21 @@ class Blame:
         """The checks could not be evaluated."""
         kind = kind_of(error)
         kind = kind if kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED) else FailureKind.RAISED
-        why = f"its checks could not be evaluated: {type(error).__name__}: {first_line(error)}"
-        return self._make(kind, key, why, "See the schema's checks (patterns, values); if Spark failed it is tried again by itself", _trace(error))
+        said, detail = self.tell(error)
+        action = "See the schema's checks (patterns, values); if Spark failed it is tried again by itself"
+        return self._make(kind, key, f"its checks could not be evaluated: {said}", action, detail)
 
     def publishing(self, key: str, error: BaseException) -> Failure:
         """The commit failed; nothing of it is visible."""
         kind = FailureKind.INTERRUPTED if kind_of(error) is FailureKind.INTERRUPTED else FailureKind.ENGINE
-        why = f"it could not be published: {type(error).__name__}: {first_line(error)}"
-        return self._make(kind, key, why, "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
+        said, detail = self.tell(error)
+        return self._make(kind, key, f"it could not be published: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
 
     def engine(self, key: str, error: BaseException) -> Failure:
         """The engine is not there, or cannot say that a dead run has stopped."""
-        why = f"Spark could not be used: {type(error).__name__}: {first_line(error)}"
-        return self._make(FailureKind.ENGINE, key, why, "It is tried again by itself; see `backline status` and Spark's log", _trace(error))
+        said, detail = self.tell(error)
+        action = "It is tried again by itself; see `backline status` and Spark's log"
+        return self._make(FailureKind.ENGINE, key, f"Spark could not be used: {said}", action, detail)
 
     def taken_over(self, key: str) -> Failure:
         """Another run took the lease."""

@@ -124,7 +124,8 @@ class Build:
         """Production's inspection, over rows that were computed once: what is judged is what the test sees."""
         column = partition_column(contract.cadence)
         computed = frame.toArrow()
-        staged = self.session.createDataFrame(computed).withColumn(column, F.lit(key))
+        empty = frame.schema if computed.num_rows == 0 else None  # Spark infers nothing from no rows
+        staged = self.session.createDataFrame(computed, empty).withColumn(column, F.lit(key))
         found = inspect(staged, compiled, column, [key])[key]
         checks = (contract_check(found), volume_check(found.rows, []), complete_check([], len(contract.inputs)))
         failure: Failure | None = None
