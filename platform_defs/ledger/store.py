@@ -6,14 +6,13 @@ No concern's own queries belong here.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy import exc as errors
+from sqlalchemy import Connection, create_engine, text
 
 from platform_defs.contracts.partitions import Cadence, cadence_of, index_of
 from platform_defs.ledger import schema
@@ -53,17 +52,18 @@ class Store:
         self._guard_forks()
 
     def _guard_forks(self) -> None:
-        """A connection that came over a fork is the parent's: using it would mix up two conversations (the run host forks a run)."""
+        """A connection that came over a fork is the parent's: using it would mix up two conversations (the run host forks a run).
 
-        @event.listens_for(self.engine, "connect")
-        def remember(_connection: Any, record: Any) -> None:
-            record.info["pid"] = os.getpid()
+        The pool's own hooks are too late for it: the pre-ping goes first, over the parent's connection.
+        """
+        store = weakref.ref(self)
 
-        @event.listens_for(self.engine, "checkout")
-        def check(_connection: Any, record: Any, proxy: Any) -> None:
-            if record.info["pid"] != os.getpid():
-                record.dbapi_connection = proxy.dbapi_connection = None
-                raise errors.DisconnectionError("a connection of the process that forked this one")
+        def forget() -> None:
+            mine = store()
+            if mine is not None:
+                mine.engine.dispose(close=False)  # they are the parent's to close
+
+        os.register_at_fork(after_in_child=forget)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
