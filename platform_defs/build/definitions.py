@@ -13,6 +13,7 @@ from platform_defs.build.partitions import Partitions, partitions_of
 from platform_defs.build.platform import process_ledger, resources_at
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, window_of
+from sensors.alerts import alerts_sensor
 from sensors.asking import OpenLedger, job_name
 from sensors.late_data import late_data_sensor
 from sensors.schedules import planned_schedule
@@ -64,7 +65,7 @@ def build_defs(
         assets=[*assets, *_neighbours(loaded, contracts)],
         jobs=list(jobs.values()),
         schedules=[planned_schedule(loaded.name, cadence, ledger) for cadence in jobs] if planned else [],
-        sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger)] if planned and jobs else [],
+        sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger), alerts_sensor(loaded.name, ledger)] if planned and jobs else [],
         resources={**resources_at(), **(resources or {})},
         # One process a run: a step per process would import everything again for each asset.
         executor=dg.in_process_executor,

@@ -1,6 +1,7 @@
 """Ticks as Dagster makes them, over a real ledger and an ephemeral instance: what is asked, once; what closes it; how late rows travel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Held
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Counts, Published
+from sensors.alerts import alerts_sensor
 from sensors.late_data import Cursor, decide_on, readers
 from sensors.run_tags import REQUEST, TRIGGER
 from tests.system.dagster.domains import loaded
@@ -210,3 +212,32 @@ def test_windows_reach_their_readers_in_their_own_domain(world: World, tmp_path:
     assert readers(contracts, "music", PLAYED, "2024-10-10T03") == {(PLAYS, "2024-10-10T03")}
     assert readers(contracts, "music", PLAYS, "2024-10-10T03") == {(PLAYS_DAY, "2024-10-10")}
     assert readers(contracts, "sales", PLAYS, "2024-10-10T03") == {("sales/royalties", "2024-10-10T03"), ("sales/royalties", "2024-10-10T04")}
+
+
+def test_owners_are_told_once_of_trouble_and_of_its_end(world: World) -> None:
+    told: list[Mapping[str, object]] = []
+    sensor = alerts_sensor("music", lambda: world.ledger, told.append)
+    cursor = None
+
+    def tick() -> None:
+        nonlocal cursor
+        cursor = sensor.evaluate_tick(dg.build_sensor_context(instance=world.instance, cursor=cursor)).cursor
+
+    world.land("2024-10-10T10", 5)
+    world.publish(PLAYED, ["2024-10-10T09"])
+    tick()
+    assert told == []
+    refused = Outcome(
+        PLAYS, "2024-10-10T09", "refused", "contract: 1 row has plays over 3", inputs=b"", code=world.ledger.registry.current()[PLAYS].code_version
+    )
+    seen = {decision.partition: decision.inputs for decision in decide_on(world.ledger, {(PLAYS, "2024-10-10T09")})}
+    refused = replace(refused, inputs=seen["2024-10-10T09"])
+    world.ledger.partitions.record([refused], RunInfo("bad", "schedule", world.now, world.now))
+    tick()
+    tick()
+    (message,) = told
+    assert message["owner"] == "team:music"
+    assert "music/plays 2024-10-10T09 is refused: contract: 1 row has plays over 3" in str(message["text"])
+    world.publish(PLAYS, ["2024-10-10T09"])
+    tick()
+    assert told[1:] == [{"owner": "team:music", "text": "music/plays 2024-10-10T09 is well again", "new": [], "over": ["music/plays 2024-10-10T09"]}]
