@@ -112,14 +112,14 @@ class Judge:
     def __init__(self, contract: Contract) -> None:
         parts: dict[str, Any] = {name: (Annotated[str, Field(min_length=1)], ...) for name in ("client", "id")}
         parts |= dict.fromkeys(("time", "received_at"), (datetime, ...))
-        self._model = create_model("Line", __base__=Record, **parts, data=(model_of(contract), ...))
+        self.model = create_model("Line", __base__=Record, **parts, data=(model_of(contract), ...))
         self._fields = _line_fields(contract)
         self._alone: dict[tuple[str, str], type[Record]] = {}
 
     def judge(self, line: bytes) -> Verdict:
         """The verdict on a line; never raises for what the line contains."""
         try:
-            return Verdict(self._model.model_validate_json(line).model_dump_json(), ())
+            return Verdict(self.model.model_validate_json(line).model_dump_json(), ())
         except ValidationError as error:
             rules = tuple(
                 dict.fromkeys(_rule(self._fields, e["loc"], e["type"]) for e in error.errors(include_url=False, include_context=False, include_input=False))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import grpc
 from pyspark.errors import PySparkException
@@ -28,13 +31,21 @@ class RunLog:
 
     def keep(self, error: BaseException, about: str) -> None:
         """Appends the whole error. `about`: what was being done."""
+        with self._open() as file:
+            file.write(f"{datetime.now(UTC).isoformat()} {about}\n{''.join(traceback.format_exception(error))}\n")
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        """What is printed inside goes to this log instead of the process' output, which Dagster keeps and shows."""
+        with self._open() as file, redirect_stdout(file), redirect_stderr(file):
+            yield
+
+    def _open(self) -> TextIO:
         if self.folder is None:
-            return
+            return open(os.devnull, "w", encoding="utf-8")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = "".join(traceback.format_exception(error))
         descriptor = os.open(self.folder / f"{self.run_id}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{datetime.now(UTC).isoformat()} {about}\n{text}\n")
+        return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
     def failure(self, endpoint: str, function: str, key: str, error: BaseException, module_file: str | None = None) -> Failure:
         """The failure without its text, which is kept here. `module_file`: the author's, to name the line in it rather than one in a library."""

@@ -16,7 +16,6 @@ from typing import Any
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.event import Record
 from platform_defs.contracts.loading import Declared
-from platform_defs.contracts.partitions import start_of
 from platform_defs.execution.building import build
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import PartitionResult
@@ -72,8 +71,16 @@ class House:
         for each in contracts:
             ensure_table(self.session(), self.platform.lake, each)
 
-    def land(self, contract: Contract, lines: Mapping[str, Iterable[str | bytes]], *, receiver: str = "r1", sealed_at: datetime | None = None) -> list[Segment]:
-        """Seals lines by hour, as one seal; the receiver is gone afterwards, so that hours close."""
+    def land(
+        self,
+        contract: Contract,
+        lines: Mapping[str, Iterable[str | bytes]],
+        *,
+        receiver: str = "r1",
+        sealed_at: datetime | None = None,
+        listed: int | None = None,
+    ) -> list[Segment]:
+        """Seals lines by hour, as one seal of a receiver that never beats and so holds no hour open. `listed`: rows as the manifest has them."""
         self.seals[receiver] += 1
         seal, at = self.seals[receiver], sealed_at or self.now - timedelta(minutes=5)
         segments = []
@@ -84,7 +91,9 @@ class House:
             target = Path(self.platform.landing.path(path))
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(packed)
-            segments.append(Segment(event=contract.key, hour=hour, path=path, rows=len(raw), size=len(packed), sha256=hashlib.sha256(packed).hexdigest()))
+            segments.append(
+                Segment(event=contract.key, hour=hour, path=path, rows=listed or len(raw), size=len(packed), sha256=hashlib.sha256(packed).hexdigest())
+            )
         self.platform.ledger.landing.record_seal(
             SealManifest(receiver=receiver, seal=seal, sealed_at=at, sealed_until=at, segments=tuple(segments), accounts=())
         )
@@ -110,7 +119,3 @@ class House:
     def close(self) -> None:
         for zone in ("intake", "lake"):
             self.platform.engines.engine(zone).release(self.own_run)  # type: ignore[arg-type]
-
-
-def hour_start(key: str) -> datetime:
-    return start_of(key)

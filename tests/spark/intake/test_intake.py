@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -125,7 +126,6 @@ def test_bad_lines_are_kept_apart_with_their_place_and_valid_fields(played: Hous
     assert FieldCipher(bob.key, "email").decrypt(kept[2]["email"]) == "bob@x.example"
     assert (kept[2]["ms"], kept[4]["user_id"], kept[5]["ms"]) == (None, pseudonym(person(played, "person", "dora"), "product"), 1)
     assert kept[3]["time"] is None
-    assert sum(result.metadata["quarantined by rule"].values()) if isinstance(result.metadata.get("quarantined by rule"), dict) else True
 
 
 def test_an_hour_waits_until_it_is_closed(played: House) -> None:
@@ -178,17 +178,11 @@ def test_a_harmed_segment_refuses_its_hour_alone(played: House, harm: str) -> No
 
 
 def test_a_segment_with_fewer_lines_than_listed_is_refused(played: House) -> None:
-    import gzip
-
-    (segment,) = played.land(PLAYED, {HOUR: [event(1, data()), event(2, data())]})
-    path = played.folder / "landing" / segment.path
-    for level in range(10):  # the same size with other content
-        shorter = gzip.compress(event(1, data()).encode() + b"\n", level)
-        path.write_bytes(shorter + b"\0" * (segment.size - len(shorter)))
+    played.land(PLAYED, {HOUR: [event(1, data()), event(2, data())]}, listed=3)
     failure = played.take(PLAYED, HOUR)[HOUR].failure
     assert failure is not None
     assert failure.kind is FailureKind.SEGMENTS_GONE
-    assert "holds 1 lines, its manifest lists 2" in failure.why
+    assert "holds 2 lines, its manifest lists 3" in failure.why
 
 
 def test_what_an_erased_person_did_before_is_dropped_and_counted(played: House) -> None:
@@ -219,8 +213,6 @@ def test_built_again_it_is_the_same_to_the_byte(played: House) -> None:
 
 
 def test_without_a_vault_nothing_is_taken_in(played: House) -> None:
-    from dataclasses import replace
-
     played.land(PLAYED, {HOUR: [event(1, data())]})
     result = played.with_platform(lambda platform: replace(platform, vault=None)).take(PLAYED, HOUR)[HOUR]
     assert result.outcome == "failed"
