@@ -34,6 +34,7 @@ def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResourc
             ledger=stack.enter_context(ledger.open()),
             vault=stack.enter_context(vault.open()),
             clock=now,
+            run_logs=settings_at(lake.home).logs / "runs",
         )
 
 

@@ -54,6 +54,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(settings.dagster_home),
         STORAGE_VARIABLE: settings.storage_url,
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        # The materialisations of a range in one statement instead of one each.
+        "DAGSTER_EVENT_BATCH_SIZE": "500",
         # One native thread each: numeric libraries would start one per core in every process.
         "OPENBLAS_NUM_THREADS": "1",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
