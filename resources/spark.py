@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.parse
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -159,6 +160,7 @@ class SparkEngine:
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as ConnectSession
 
+        warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")  # what follows is an error that says more
         os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # what SparkSession.builder.remote() sets: pyspark.sql.functions looks at it
         channel = DefaultChannelBuilder(f"{self._url};user_id={USER};session_id={identity}")
         channel.add_interceptor(_Deadlines(unary_seconds, _STREAM_SECONDS))

@@ -26,7 +26,7 @@ _OPENED = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util", "java.util.concurrent",
     "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar",
 )  # fmt: skip
-_READY_SECONDS = 120.0
+_READY_SECONDS = 300.0  # a loaded machine took 100; a server that died is noticed at once
 _STOP_SECONDS = 10.0
 
 
@@ -210,6 +210,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.sql.adaptive.enabled": "false",  # tiny publishes: a stage by stage replanning costs more than it saves
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",  # the default 10,000 tasks made a vacuum of two files take 29 s
         "spark.hadoop.fs.permissions.umask-mode": "077",  # Hadoop sets the modes itself, whatever the process's umask
+        "spark.databricks.delta.vacuum.logging.enabled": "false",  # two commits that say a vacuum began and ended
         "spark.databricks.delta.snapshotPartitions": "1",  # the default 50 tasks a snapshot made a tiny publish take 2.3 s; 0.4 s so
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
         **settings.conf,
