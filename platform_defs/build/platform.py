@@ -15,6 +15,7 @@ from platform_defs.ledger.ledger import Ledger
 from resources.engines import EnginesResource
 from resources.lake import LakeResource
 from resources.ledger import LedgerResource
+from resources.secrets import secrets_in
 from resources.settings import Settings, settings_at
 from resources.vault import VaultResource
 
@@ -34,6 +35,7 @@ def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResourc
             ledger=stack.enter_context(ledger.open()),
             vault=stack.enter_context(vault.open()),
             clock=now,
+            secrets=secrets_in(settings_at(lake.home).secrets_file),
             run_logs=settings_at(lake.home).logs / "runs",
         )
 
