@@ -5,6 +5,7 @@ Whether a change may be applied is decided in `applying`, in a process of its ow
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from platform_defs.build.processes import served_workspace
 from platform_defs.build.snapshot import applied, applied_domains
 from platform_defs.running import services, web_pages
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
+from platform_defs.running.run_sockets import HostUnavailable, ask
 from resources.settings import Settings
 
 _LOOK_SECONDS = 0.5
@@ -57,6 +59,7 @@ class Locations:
                 served_workspace(self._settings, sorted(wanted))
             for domain in gone:
                 self._children.stop_one(services.code_server_name(domain))
+                self._children.stop_one(services.run_host_name(domain))
                 del self._loaded[domain]
             done = [*self._each(self._start, new), *self._each(self._reload, changed)]
             self._loaded |= {domain: wanted[domain] for domain in done}
@@ -91,12 +94,22 @@ class Locations:
 
     def _start(self, domain: str) -> None:
         self._children.replace(services.code_server(self._settings, domain, self._checkout))
+        self._renew_run_host(domain)
 
     def _reload(self, domain: str) -> None:
-        if services.WEB in self._children.pids():
-            web_pages.reload_location(self._web_port, domain)
-        else:
+        if services.WEB not in self._children.pids():
             self._start(domain)
+            return
+        web_pages.reload_location(self._web_port, domain)
+        self._renew_run_host(domain)
+
+    def _renew_run_host(self, domain: str) -> None:
+        """A new host with the new code; the old one takes no more runs and ends when its last one did."""
+        if services.run_host_name(domain) in self._children.pids():
+            with contextlib.suppress(HostUnavailable):  # it died: nothing to drain
+                ask(self._settings.run, domain, {"op": "drain"})
+            self._children.retire(services.run_host_name(domain))
+        self._children.start(services.run_host(self._settings, domain, self._checkout))
 
     def _watch(self) -> None:
         handled = seen = fingerprint(self._settings.assets)

@@ -7,9 +7,12 @@ A program of its own, run by the supervisor once Postgres answers: the superviso
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from resources.settings import Settings
+
+LAUNCHER_VARIABLE = "BACKLINE_RUN_LAUNCHER"
 
 
 def main() -> None:
@@ -20,7 +23,8 @@ def main() -> None:
         tables = side.submit(_tables, settings)
         from platform_defs.build.instance import bootstrap_instance
 
-        bootstrap_instance(settings)
+        # The default launcher is one setting away, for comparing and for code that does not bear a fork.
+        bootstrap_instance(settings, "default" if os.environ.get(LAUNCHER_VARIABLE) == "default" else "warm")
         tables.result()
 
 

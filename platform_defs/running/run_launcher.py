@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,16 @@ from platform_defs.build.dagster_private import (
     location_name,
 )
 from platform_defs.running.run_process import RunProcess
+from platform_defs.running.run_sockets import ask
 
 PROCESS_TAG = "backline/process"
-_ANSWER_SECONDS = 30.0
-
-
-class HostUnavailable(RuntimeError):
-    """The location's run host does not answer; Dagster keeps the run and says so."""
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
     """Launches a run by asking the host of its code location to fork.
 
     Args:
-        socket_dir: folder of the hosts' sockets, `<location>.sock`.
+        socket_dir: folder of the hosts' sockets.
     """
 
     def __init__(self, socket_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -63,10 +58,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text."""
         run = context.dagster_run
-        location = location_name(run)
-        answer = self._ask(location, {"op": "launch", "args": execute_run_args(self._instance, run)})
-        if "error" in answer:
-            raise HostUnavailable(f"the run host of {location} did not start run {run.run_id}: {answer['error']}")
+        answer = ask(self._folder, location_name(run), {"op": "launch", "args": execute_run_args(self._instance, run)})
         self._instance.add_run_tags(run.run_id, {PROCESS_TAG: json.dumps(answer)})
 
     def terminate(self, run_id: str) -> bool:
@@ -91,19 +83,6 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         if process.alive():
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"process {process.pid} of the run is gone")
-
-    def _ask(self, location: str, message: dict[str, Any]) -> dict[str, Any]:
-        path = self._folder / f"{location}.sock"
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_ANSWER_SECONDS)
-                connection.connect(str(path))
-                connection.sendall(json.dumps(message).encode() + b"\n")
-                with connection.makefile() as lines:
-                    answer: dict[str, Any] = json.loads(lines.readline())
-        except (OSError, ValueError) as error:
-            raise HostUnavailable(f"the run host of {location} does not answer at {path}: {error}. `backline status` shows whether it is up") from error
-        return answer
 
 
 def _process(run: DagsterRun) -> RunProcess | None:

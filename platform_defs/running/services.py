@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from platform_defs.build import processes as dagster
-from platform_defs.running import jars, java, spark_server
+from platform_defs.running import jars, java, run_sockets, spark_server
 from platform_defs.running.processes import Children, Spec
 from resources.settings import Settings
 
@@ -83,6 +83,26 @@ def code_server(settings: Settings, domain: str, checkout: Path) -> Spec:
         environment=dagster.environment(settings),
         ready=lambda: accepts(str(path)),
         ready_seconds=300.0,
+        before=lambda: path.unlink(missing_ok=True),
+    )
+
+
+def run_host_name(domain: str) -> str:
+    """What a domain's run host is called among the children."""
+    return f"runs-{domain}"
+
+
+def run_host(settings: Settings, domain: str, checkout: Path) -> Spec:
+    """The warm run host of one domain. A host that is there already must have been told to drain: this one takes over its socket."""
+    path = run_sockets.socket_of(settings.run, domain)
+    target = ("--module", dagster.LOCATION_MODULE, "--attribute", domain, "--working-directory", str(checkout))
+    return Spec(
+        run_host_name(domain),
+        (sys.executable, "-m", "platform_defs.running.run_host", "--socket", str(path), *target),
+        environment=dagster.environment(settings),
+        ready=lambda: accepts(str(path)),
+        ready_seconds=120.0,
+        stop_seconds=15.0,  # it ends the runs it forked, each in its own time
         before=lambda: path.unlink(missing_ok=True),
     )
 
