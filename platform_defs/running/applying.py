@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from platform_defs.build.snapshot import Snapshot, activate, applied_domains, snapshot, withdraw
 from platform_defs.contracts import registry_file
@@ -25,6 +26,8 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.errors import ContractError, ContractErrors
 from platform_defs.contracts.loading import domain_folders, load_domain
 from platform_defs.contracts.resolving import resolve
+from platform_defs.running.home import wait_until
+from platform_defs.running.services import accepts
 
 if TYPE_CHECKING:
     from platform_defs.lake.layout import Lake
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 # Making a table is waiting for small commits: four at a time are done in a third of the time.
 _TABLE_THREADS = 4
+_SPARK_SECONDS = 300.0
 
 
 class ApplyRefused(RuntimeError):
@@ -168,6 +172,10 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract]) -> list[str
     from resources.spark import SparkEngines
 
     lake = Lake(settings.lake)
+    # `up` applies while Spark starts: what there is to load and to compare is done meanwhile.
+    port = urlsplit(settings.spark_lake.partition("/;")[0]).port
+    if port is None or not wait_until(lambda: accepts(("127.0.0.1", port)), _SPARK_SECONDS):
+        raise ApplyRefused("Nothing was applied: tables must be made or changed, and the Spark server does not answer. Its log: ./backline logs spark")
     engine = SparkEngines(settings.spark_intake, settings.spark_lake).engine("lake")
     stamp = uuid.uuid4().hex
     lanes = [contracts[first::_TABLE_THREADS] for first in range(min(_TABLE_THREADS, len(contracts)))]

@@ -202,7 +202,7 @@ class Supervisor:
                 "spark": ((), spark),
                 "tables": (("postgres",), tables),
                 "collector": (("tables",), lambda: _start(children, services.collector(self.settings, collector_port))),
-                "contracts": (("tables", "spark"), contracts),
+                "contracts": (("tables",), contracts),
                 "code": (early, code),
                 "daemon": (("code",), lambda: _start(children, services.daemon(self.settings, self.locations.workspace))),
                 "webserver": (("code",), web),

@@ -1,0 +1,191 @@
+"""`backline up` as people use it: one start, saved files, a second one refused, dead parts coming back, and no process left however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform_defs.running import keeper
+from platform_defs.running.home import HomeLock, wait_until
+from platform_defs.running.supervisor import CHECKOUT
+from resources.settings import Settings, run_file
+
+# How long a part may take on a machine that is busy with other tests; nothing here measures.
+PATIENCE = 600.0
+DOMAIN = """
+from platform_defs.contracts import Domain
+domain = Domain(owner="team:shop", purpose="product", start="{today}", retention="30d")
+"""
+EVENTS = """
+from pydantic import Field
+from platform_defs.contracts import Event
+
+class OrderPlaced(Event):
+    \"\"\"A customer placed an order.\"\"\"
+
+    item: str = Field(pattern=r"^[a-z]{1,9}$")
+    amount: int = Field(ge=0)
+"""
+MORE = (
+    EVENTS
+    + """
+class OrderReturned(Event):
+    \"\"\"An order came back.\"\"\"
+
+    item: str = Field(pattern=r"^[a-z]{1,9}$")
+"""
+)
+
+
+@dataclass
+class Up:
+    """One `backline up` and its surroundings."""
+
+    root: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "assets" / "shop" / "events.py"
+
+    @property
+    def said(self) -> str:
+        return (self.root / "said").read_text()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        given = {name: value for name, value in os.environ.items() if not name.startswith("BACKLINE_")}
+        return {**given, "BACKLINE_HOME": str(self.home), "BACKLINE_ASSETS": str(self.root / "assets"), "PYTHONPATH": str(CHECKOUT)}
+
+    @property
+    def mark(self) -> str:
+        return str(json.loads((self.home / "run" / "lock").read_text())["mark"])
+
+    def start(self, until: str) -> None:
+        command = [sys.executable, "-m", "platform_defs.cli", "up", "--port", "0", "--collector-port", "0", "--memory", "1g"]
+        with (self.root / "said").open("wb") as said:
+            self.process = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        assert wait_until(lambda: until in self.said or self.ended, PATIENCE), self.said
+        assert not self.ended, self.said
+
+    @property
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "platform_defs.cli", *arguments]
+        return subprocess.run(command, env=self.environment, input=given, capture_output=True, text=True, check=False)
+
+    def json(self, *arguments: str, given: str = "") -> Any:
+        done = self.run(*arguments, "--json", given=given)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def takes(self, kind: str) -> bool:
+        return self.run("send", kind, "-", given='{"item": "tea"}').returncode == 0
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    made = Up(tmp_path_factory.mktemp("up"))
+    made.events.parent.mkdir(parents=True)
+    (made.events.parent / "domain.py").write_text(DOMAIN.format(today=f"{datetime.now(UTC):%Y-%m-%d}"))
+    made.events.write_text(EVENTS)
+    try:
+        made.start("Ctrl-C stops it")
+        yield made
+    finally:
+        if not made.ended:
+            made.end(signal.SIGINT)
+
+
+def test_all_of_it_answers_and_its_addresses_are_private(up: Up) -> None:
+    status = up.json("status")
+    assert status["services"]["silent"] == []
+    assert [row["name"] for row in status["endpoints"]] == ["shop/order_placed"]
+    assert status["services"]["web"] in up.said
+    assert run_file(up.home).stat().st_mode & 0o777 == 0o600
+    assert json.loads((up.events.parent / "contracts.json").read_text())["contracts"][0]["key"] == "shop/order_placed"
+
+
+def test_a_second_one_in_the_same_home_is_refused(up: Up) -> None:
+    assert up.process is not None
+    done = up.run("up")
+    assert done.returncode == 1
+    assert f"already runs in {up.home} (process {up.process.pid}, since" in done.stderr
+
+
+def test_sent_events_get_their_verdicts(up: Up) -> None:
+    done = up.run("send", "shop/order_placed", "-", "--json", given='{"item": "tea", "amount": 1}\n{"item": "TEA", "amount": 1}\n{"item": "milk", "amount": 2}')
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["accepted"], [(one["line"], one["reason"]) for one in said["rejected"]]) == (1, 2, [(2, "schema")])
+    assert wait_until(lambda: bool(up.json("failed", "list")), PATIENCE, pause=1.0)
+    [kept] = up.json("failed", "list")
+    assert '"TEA"' in up.run("failed", "show", kept["id"]).stdout
+    assert "TEA" not in up.run("failed", "list").stdout
+
+
+def test_a_saved_file_is_live_and_a_broken_one_changes_nothing(up: Up) -> None:
+    assert not up.takes("shop/order_returned")
+    up.events.write_text(MORE)
+    assert wait_until(lambda: up.takes("shop/order_returned"), PATIENCE, pause=1.0)
+    up.events.write_text(MORE.replace("class OrderReturned", "class Order Returned"))
+    assert wait_until(lambda: "the saved files are not applied" in up.said, PATIENCE)
+    assert "assets/shop/events.py:" in up.said
+    assert up.takes("shop/order_returned")
+    up.events.write_text(MORE)
+
+
+def test_a_part_that_is_killed_comes_back(up: Up) -> None:
+    os.kill(Settings.load(up.home, environ={}).processes["collector"], signal.SIGKILL)
+    assert wait_until(lambda: "collector started again" in up.said, PATIENCE)
+    assert "collector died (killed by SIGKILL)" in up.said
+    assert up.run("send", "shop/order_placed", "-", given='{"item": "tea", "amount": 1}').returncode == 0
+
+
+def test_ctrl_c_leaves_no_process_and_says_so(up: Up) -> None:
+    mark = up.mark
+    assert keeper.marked(mark)
+    assert up.end(signal.SIGINT) == 0
+    assert keeper.marked(mark) == []
+    assert not run_file(up.home).exists()
+    assert "Backline is not running" in up.run("status").stderr
+
+
+def test_ctrl_c_while_it_starts_leaves_no_process(up: Up) -> None:
+    up.start("postgres")
+    mark = up.mark
+    assert up.end(signal.SIGINT) == 130
+    assert keeper.marked(mark) == []
+
+
+def test_kill_9_leaves_no_process_and_the_next_start_goes_on(up: Up) -> None:
+    up.start("tables")
+    mark = up.mark
+    assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    assert wait_until(lambda: not keeper.marked(mark), PATIENCE)
+    assert HomeLock(up.home / "run" / "lock").holder() is None
+    up.start("Ctrl-C stops it")
+    assert [row["name"] for row in up.json("status")["endpoints"]] == ["shop/order_placed", "shop/order_returned"]
+    assert up.run("down").returncode == 0
+    assert up.process is not None
+    assert up.process.wait(PATIENCE) == 0
