@@ -63,6 +63,29 @@ _FILES = {
             \"\"\"Plays of each track in a day.\"\"\"
             return plays.groupBy("track_id").agg(F.sum("plays").alias("plays"))
         """,
+    "music/totals.py": """
+        from pyspark.sql import DataFrame
+        from pyspark.sql import functions as F
+
+        from platform_defs.contracts import Schema, T, endpoint, field, window
+
+
+        class Totals(Schema):
+            \"\"\"Plays by track since the start.\"\"\"
+
+            track_id: T.StringType = field()
+            plays: T.LongType = field(ge=1)
+
+            class Config(Schema.Config):
+                unique = ["track_id"]
+
+
+        @endpoint(schema=Totals, partitions="daily", corrections="30d", inputs={"plays": "music/plays_day", "before": window("self", days=(-1, -1))})
+        def totals(plays: DataFrame, before: DataFrame) -> DataFrame:
+            \"\"\"Running totals.\"\"\"
+            both = plays.select("track_id", "plays").unionByName(before.select("track_id", "plays"))
+            return both.groupBy("track_id").agg(F.sum("plays").alias("plays"))
+        """,
     "sales/domain.py": f"""
         from platform_defs.contracts import Domain
 

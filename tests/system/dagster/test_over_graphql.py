@@ -62,6 +62,15 @@ def test_four_assets_of_two_domains_over_30_hours_across_midnight(scripted: Runn
     assert order.index("music/track_played") < order.index("music/plays") < order.index("sales/royalties") < order.index("sales/royalties_day")
 
 
+def test_running_totals_are_built_day_by_day_in_few_runs(scripted: RunningDagster) -> None:
+    days = ("2024-10-01", "2024-10-10")
+    state = scripted.wait_backfill(scripted.backfill({"music/totals": days}))
+    assert state["status"] == "COMPLETED_SUCCESS", state
+    calls = [call["keys"] for call in asked(scripted) if call["key"] == "music/totals"]
+    assert [key for keys in calls for key in keys] == keys_between(*days)  # type: ignore[attr-defined]
+    assert len(calls) == 2
+
+
 def test_one_refused_hour_is_shown_and_built_again_from_failure(scripted: RunningDagster, home: Path) -> None:
     (home / "refuse.json").write_text(json.dumps(["music/plays 2024-10-15T03"]))
     first, last = "2024-10-15T00", "2024-10-15T23"
