@@ -49,7 +49,7 @@ class Inputs:
             return None if found is None else found.content
 
         plans: dict[str, Planned | Waiting] = {}
-        heads: dict[tuple[str, int], int] = {}
+        heads: dict[str, int] = {}
         for key in keys:
             view = view_inputs(self._contract, key, self._work.contracts, content, own.get(key))
             plans[key] = self._planned(key, view, published, heads) if view.complete else _waiting(key, view)
@@ -90,28 +90,19 @@ class Inputs:
             return {}
         return {key: version.pins for key, version in self._platform.ledger.partitions.published(self._contract.key, keys).items()}
 
-    def _planned(self, key: str, view: InputsView, published: Mapping[str, Mapping[str, Published]], heads: dict[tuple[str, int], int]) -> Planned:
+    def _planned(self, key: str, view: InputsView, published: Mapping[str, Mapping[str, Published]], heads: dict[str, int]) -> Planned:
         reads = tuple(self._read(read, published[read.endpoint], heads) for read in view.reads)
         rows = sum(published[read.endpoint][each].rows for read in view.reads for each in read.keys)
         return Planned(key, view.digest, reads, pins=view.pins, rows_in=rows)
 
-    def _read(self, read: InputRead, published: Mapping[str, Published], heads: dict[tuple[str, int], int]) -> Read:
-        """The read at the version that holds the newest of its partitions; the older ones have not changed since."""
+    def _read(self, read: InputRead, published: Mapping[str, Published], heads: dict[str, int]) -> Read:
+        """The read at the newest version that still holds all its input's partitions as the ledger knows them."""
         if not read.keys:
             return Read(read.endpoint, (), None, read.pinned)
-        version = max(published[key].version for key in read.keys)
-        if (read.endpoint, version) not in heads:
-            heads[read.endpoint, version] = _settled(self._platform.lake.table(read.endpoint), version)
-        return Read(read.endpoint, read.keys, heads[read.endpoint, version], read.pinned)
-
-
-def _settled(path: str, version: int) -> int:
-    """The version after those changes of the table alone (columns, comments) that follow: the same rows, with the contract's columns of today."""
-    for entry in delta_log.entries(path, version):
-        if entry.version != version + 1 or not entry.signature or "apply" not in entry.signature:
-            break
-        version = entry.version
-    return version
+        if read.endpoint not in heads:
+            versions = {key: version.version for key, version in published.items()}
+            heads[read.endpoint] = delta_log.pinned(self._platform.lake.table(read.endpoint), versions)
+        return Read(read.endpoint, read.keys, heads[read.endpoint], read.pinned)
 
 
 def _waiting(key: str, view: InputsView) -> Waiting:

@@ -5,6 +5,7 @@ Only commits that Delta has not cleaned away are there (30 days); the newest alw
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -53,7 +54,12 @@ def newest(path: str) -> int | None:
 
 def entries(path: str, after: int = -1) -> list[Entry]:
     """Commits later than version `after`, oldest first; those that Delta cleaned away are not among them."""
-    return [_entry(path, version) for version in _versions(path) if version > after]
+    found = []
+    for version in _versions(path):
+        if version > after:
+            with contextlib.suppress(FileNotFoundError):  # cleaned away since we listed it
+                found.append(_entry(path, version))
+    return found
 
 
 def changed_since(path: str, versions: Mapping[str, int]) -> dict[str, Entry]:
@@ -71,6 +77,19 @@ def changed_since(path: str, versions: Mapping[str, int]) -> dict[str, Entry]:
         if touching is not None:
             found[key] = touching
     return found
+
+
+def pinned(path: str, versions: Mapping[str, int]) -> int:
+    """The newest version at which these partitions are still as they were recorded: what to read them at.
+
+    Mostly the table's newest. Reading at the recorded version itself would fail one day: Delta drops its log after 30 days and vacuums files of old
+    versions after 7, though the partition's own files live on. Where something later may have changed one of the partitions, the version before it; never
+    one older than the newest record. Raises ValueError without partitions.
+    """
+    recorded = max(versions.values())
+    later = entries(path, min(versions.values()))
+    touched = [entry.version for entry in later if any(entry.version > version and entry.may_touch(key) for key, version in versions.items())]
+    return max(recorded, min(touched) - 1 if touched else later[-1].version if later else recorded)
 
 
 def signature(**said: Any) -> str:

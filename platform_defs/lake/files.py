@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+_REMOVALS = 3
+
 
 class Files(Protocol):
     """What the lake asks of a storage for its small files. Paths are as `Lake` gives them."""
@@ -72,11 +74,15 @@ class LocalFiles:
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""
         target = Path(path)
+        if target.is_dir() and not target.is_symlink():
+            for _ in range(_REMOVALS):  # what is being written to may have got a new file while we emptied it
+                shutil.rmtree(target, ignore_errors=True)
+                if not target.exists():
+                    return True
+            shutil.rmtree(target)
+            return True
         try:
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink()
+            target.unlink()
         except FileNotFoundError:
             return False
         return True

@@ -57,7 +57,7 @@ class Lake:
         if not _RUN.fullmatch(run_id):
             raise ValueError(f"{run_id!r} is no run id: letters, digits, dots, dashes")
         self.lane(key, "table")
-        return f"{self.staging_root}/{run_id}/{key}"
+        return f"{self.staging_root}/{run_id}-{key.replace('/', '.')}"  # one folder, no parents: endpoints of a run end at the same time
 
     @property
     def staging_root(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,10 +25,8 @@ def staging_folder(lake: Lake, run_id: str, key: str) -> Iterator[str]:
     try:
         yield folder
     finally:
-        files.remove(folder)
-        run = f"{lake.staging_root}/{run_id}"
-        if not any(files.names(f"{run}/{domain}") for domain in files.names(run)):
-            files.remove(run)
+        with contextlib.suppress(OSError):  # a task that was interrupted may write for a moment more: `sweep` takes the rest, the publish stands
+            files.remove(folder)
 
 
 def read_staged(session: SparkSession, contract: Contract, paths: Sequence[str], *, failed: bool = False, origin: bool = False) -> DataFrame:
@@ -43,7 +42,7 @@ def read_staged(session: SparkSession, contract: Contract, paths: Sequence[str],
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:
     """Removes the staging of runs that are not among the live ones (their process was killed); which runs those were."""
     files = files_of(lake.root)
-    dead = [run for run in files.names(lake.staging_root) if run not in live_runs]
-    for run in dead:
-        files.remove(f"{lake.staging_root}/{run}")
-    return dead
+    dead = {folder: run for folder in files.names(lake.staging_root) if (run := folder.rpartition("-")[0]) not in live_runs}
+    for folder in dead:
+        files.remove(f"{lake.staging_root}/{folder}")
+    return sorted(set(dead.values()))

@@ -205,6 +205,8 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.connect.serverStacktrace.enabled": "false",  # 200 lines of Scala in every Python error
+        "spark.connect.session.manager.defaultSessionTimeout": "12h",  # the default hour ends a session that only waited
+        "spark.sql.variable.substitute": "false",  # or ${env:...} in a description would be the server's environment
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.codegen.cache.maxEntries": "5000",  # the default 100 makes every tiny publish compile anew
         "spark.sql.adaptive.enabled": "false",  # tiny publishes: a stage by stage replanning costs more than it saves

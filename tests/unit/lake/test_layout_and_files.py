@@ -17,7 +17,7 @@ def test_lanes_lie_beside_their_table() -> None:
     assert lake.table("charts/skip_rate") == "/data/lake/charts/skip_rate"
     assert lake.quarantine("charts/skip_rate") == "/data/lake/charts/skip_rate__quarantine"
     assert lake.late("listening/track_played") == "/data/lake/listening/track_played__late"
-    assert lake.staging("4f-1", "charts/skip_rate") == "/data/lake/_staging/4f-1/charts/skip_rate"
+    assert lake.staging("4f-1", "charts/skip_rate") == "/data/lake/_staging/4f-1-charts.skip_rate"
 
 
 @pytest.mark.parametrize("key", ["charts", "../x/y", "charts/", "Charts/x", "_records/x", "charts/x/y", "charts/x;y", ""])
