@@ -19,15 +19,19 @@ def written(folder: Path, content: str, mode: int = 0o600) -> Path:
 def test_a_secret_is_found_by_name_and_at_once(tmp_path: Path) -> None:
     ask = secrets_in(tmp_path / "secrets.json")
     assert ask("vendor") is None
-    written(tmp_path, '{"vendor": {"token": "t0"}}')
-    assert (ask("vendor"), ask("other")) == ({"token": "t0"}, None)
+    written(tmp_path, '{"vendor": {"token": "kept-back"}}')
+    assert (ask("vendor"), ask("other")) == ({"token": "kept-back"}, None)
 
 
 @pytest.mark.parametrize(
     ("content", "mode", "why"),
-    [('{"vendor": {"token": "t0"}}', 0o640, "chmod 600"), ('{"vendor": "t0', 0o600, "no JSON"), ('{"vendor": "t0"}', 0o600, "object of its parts")],
+    [
+        ('{"vendor": {"token": "kept-back"}}', 0o640, "chmod 600"),
+        ('{"vendor": "kept-back', 0o600, "no JSON"),
+        ('{"vendor": "kept-back"}', 0o600, "object of its parts"),
+    ],
 )
 def test_what_is_wrong_is_said_without_the_secret(tmp_path: Path, content: str, mode: int, why: str) -> None:
     with pytest.raises(SecretsUnusable, match=why) as caught:
         secrets_in(written(tmp_path, content, mode))("vendor")
-    assert "t0" not in str(caught.value)
+    assert "kept-back" not in str(caught.value)

@@ -1,0 +1,123 @@
+"""Planted names, addresses and ids, looked for in everything that outlives a run: tables and their logs, staging, records, databases, answers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from platform_defs.privacy.vault import Vault
+from tests.spark.intake.house import HOUR, House, event
+from tests.spark.intake.test_intake import DEVICE, NEXT, PLAYED, data
+
+CANARY = "canary"
+PLACES = {
+    "field": event(1, data("canary-ada", email="canary@x.example", device=DEVICE.replace("0123", "cafe"))),
+    "limit": event(2, data("canary-bob", ms=7000)),
+    "mistyped": event(3, data("canary-dora", ms="canary-number")),
+    "extra": event(4, data("canary-emil", canary_surname="canary-x")),
+    "client": event(5, data("canary-fay"), client="canary-client"),
+    "hour": event(6, data("canary-greta"), hour=NEXT),
+    "no json": '{"canary": canary',
+    "twice": event(1, data("canary-ada", email="canary@x.example", device=DEVICE.replace("0123", "cafe"))),
+    "conflict": event(1, data("canary-ida")),
+    "lost": event(7, data(None, email="canary-lost@x.example")),
+}
+
+
+def found_in(raw: bytes, needle: bytes) -> bool:
+    """Whether a file holds the needle, as it lies or decoded."""
+    if needle in raw:
+        return True
+    if raw[:2] == b"\x1f\x8b":
+        return needle in gzip.decompress(raw)
+    if raw[:4] == b"PAR1":
+        file = pq.ParquetFile(io.BytesIO(raw))
+        return needle in str(file.read().to_pylist()).encode() or needle in str(file.metadata.to_dict()).encode()
+    return False
+
+
+def holding(folder: Path, needle: str) -> Iterator[Path]:
+    yield from (path for path in folder.rglob("*") if path.is_file() and found_in(path.read_bytes(), needle.encode()))
+
+
+def database(url: str) -> str:
+    """All rows of all tables as text."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        tables = sa.inspect(connection).get_table_names()
+        text = "\n".join(
+            str([bytes(v) if isinstance(v, memoryview) else v for v in row])
+            for table in tables
+            for row in connection.execute(sa.text(f'SELECT * FROM "{table}"'))
+        )
+    engine.dispose()
+    return text
+
+
+class Talkative(Vault):
+    """A vault whose errors quote what it was asked."""
+
+    def people(self, identities: Any) -> Any:
+        raise ValueError(f"no idea who {identities} is")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_personal_outlives_a_run(house: House, fails: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    house.apply(PLAYED)
+    house.land(PLAYED, {HOUR: PLACES.values()})
+    vault = house.platform.vault
+    assert vault is not None
+    if fails:
+        talkative = Talkative.__new__(Talkative)
+        talkative.__dict__.update(vault.__dict__)
+        house.platform = replace(house.platform, vault=talkative)
+    result = house.take(PLAYED, HOUR)[HOUR]
+    assert result.outcome == ("failed" if fails else "published")
+    if not fails:
+        assert result.counts == {"landed": 10, "good": 3, "duplicate": 1, "conflict": 1, "quarantined": 5}
+    lake, landing = house.folder / "lake", house.folder / "landing"
+    assert list(holding(landing, CANARY))  # the scan sees what is there to be seen
+    assert not list(holding(lake, CANARY))
+    assert not list((landing / "private").iterdir())
+    assert CANARY not in f"{result!r}{capfd.readouterr()}"
+    assert CANARY not in database(house.platform.ledger.store.engine.url.render_as_string(hide_password=False))
+    assert CANARY not in database(vault._engine.url.render_as_string(hide_password=False))
+    for key in (vault.event_key, vault._named("index")):
+        assert not list(holding(lake, key.hex()))
+    runs = list((house.folder / "logs" / "runs").glob("*.log"))
+    assert bool(runs) == fails
+    assert all(path.stat().st_mode & 0o077 == 0 for path in runs)
+
+
+def test_no_key_is_in_a_plan(house: House, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every plan that goes to Spark, and Spark's own analysis of what is staged, is without the keys in any spelling."""
+    from pyspark.sql.connect.client import SparkConnectClient
+
+    vault = house.platform.vault
+    assert vault is not None
+    house.apply(PLAYED)
+    house.land(PLAYED, {HOUR: [event(1, data("canary-ada", email="canary@x.example"))]})
+    sent: list[bytes] = []
+    send = SparkConnectClient._execute_plan_request_with_metadata
+
+    def seen(self: Any, *args: Any, **kwargs: Any) -> Any:
+        request = send(self, *args, **kwargs)
+        sent.append(request)
+        return request
+
+    monkeypatch.setattr(SparkConnectClient, "_execute_plan_request_with_metadata", seen)
+    house.take(PLAYED, HOUR)
+    assert len(sent) > 5
+    everything = b"".join(request.SerializeToString() for request in sent)
+    inner, outer = (bytes(byte ^ pad for byte in vault.event_key) for pad in (0x36, 0x5C))
+    for needle in (vault.event_key, inner, outer, b"canary"):
+        assert needle not in everything
+        assert needle.hex().encode() not in everything
