@@ -11,6 +11,7 @@ from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.execution.cleaning import Batch, Cleaned, Cleaner, SegmentDamaged
+from platform_defs.execution.failures import kind_of
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
@@ -127,8 +128,9 @@ class Taking:
         try:
             return self._together(batches, run)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a row and must not get further
-            if len(batches) == 1:
-                return {batches[0].key: self.failure(batches[0].key, error)}
+            # An engine that is gone, or a session that was interrupted, fails every partition: nothing is gained by trying each.
+            if len(batches) == 1 or kind_of(error) in (FailureKind.ENGINE, FailureKind.INTERRUPTED):
+                return {batch.key: self.failure(batch.key, error) for batch in batches}
             self.log.keep(error, f"{self._contract.key}, {len(batches)} partitions at once; each is tried by itself")
         answers: dict[str, Staged | Waiting | Failure] = {}
         for batch in batches:
