@@ -33,6 +33,7 @@ def test_open_until_the_grace_is_over() -> None:
 
 def test_closed_once_every_live_receiver_has_sealed_past_it() -> None:
     assert closing(HOUR, READY, [receiver("r1", READY), receiver("r2", READY)], 7200).closed
+    assert not closing(HOUR, READY, [receiver("r1", READY - timedelta(seconds=1))], 7200).closed
     open_ = closing(HOUR, READY, [receiver("r1", READY), receiver("r2", START + timedelta(minutes=14))], 7200)
     assert not open_.closed
     assert open_.words == (

@@ -29,3 +29,7 @@ def test_different_contents_differ(one: list[tuple[str, str, bytes]], other: lis
 def test_segments(segments: list[tuple[str, str]]) -> None:
     assert segments_digest(reversed(segments)) == segments_digest(segments)
     assert segments_digest([*segments, ("new", "00")]) != segments_digest(segments)
+
+
+def test_two_items_are_not_one_that_spells_both() -> None:
+    assert inputs_digest([("a", "b", b"c"), ("d", "e", b"f")]) != inputs_digest([("a", "b", b"cd\0e\0f")])

@@ -222,6 +222,16 @@ def test_trouble_whose_inputs_went_missing_waits(world: World) -> None:
     assert (found.state, found.ask) == (S.WAITING, False)
 
 
+def test_a_failed_rebuild_whose_inputs_went_missing_is_not_tried(world: World) -> None:
+    world.build("l/played", H3, H4)
+    world.build("c/rate", H3)
+    world.trouble("c/rate", H3, "failed", at(6), again=at(6.1))
+    assert world.decide(at(7))[f"c/rate {H3}"].ask
+    del world.published("l/played")[H4]
+    found = world.decide(at(7))[f"c/rate {H3}"]
+    assert (found.state, found.ask, [m.partition for m in found.waiting_for]) == (S.FAILED, False, [H4])
+
+
 def test_a_refused_rebuild_keeps_its_name_while_the_last_good_version_stays(world: World) -> None:
     world.build("l/played", H3, H4)
     world.build("c/rate", H3)

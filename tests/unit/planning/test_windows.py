@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_defs.contracts.contract import AsOfInput, Input, WindowInput
-from platform_defs.contracts.partitions import Cadence, index_of, key_at, window_of
+from platform_defs.contracts.partitions import Cadence, index_of, key_at, shift, window_of
 from platform_defs.planning.windows import before_start, first_key, keys_read, readers_of
 from tests.fixtures.contracts import as_of, contract, reads
 
@@ -26,14 +26,14 @@ def inputs(draw: st.DrawFn) -> Input:
     return WindowInput(param="x", endpoint="d/x", unit=draw(st.sampled_from(["hours", "days"])), first=first, last=last)
 
 
-@given(inputs(), cadences, cadences, st.integers(0, 24 * 60), st.integers(-60, 60))
-def test_readers_of_is_the_inverse_of_keys_read(item: Input, reader: Cadence, read: Cadence, at: int, shift: int) -> None:
-    """A partition reads another exactly if it is among that one's readers, for every window, cadence and distance."""
-    size = {"hourly": 24, "daily": 1}
-    key = key_at(reader, DAY * size[reader] + at // (1 if reader == "hourly" else 24))
-    here = index_of(key) * (1 if reader == read else 24 if read == "hourly" else 1) // (24 if (reader, read) == ("hourly", "daily") else 1)
-    other = key_at(read, here + shift)
-    assert (other in keys_read(item, key, read)) == (key in readers_of(item, other, reader))
+@given(inputs(), cadences, cadences, st.integers(0, 24 * 60))
+def test_readers_of_is_the_inverse_of_keys_read(item: Input, reader: Cadence, read: Cadence, at: int) -> None:
+    """A partition is among the readers of exactly what it reads, looked at on both sides of both edges of every window."""
+    key = key_at(reader, DAY * 24 + at if reader == "hourly" else DAY + at // 24)
+    keys = sorted(keys_read(item, key, read))
+    for edge in (keys[0], keys[-1]) if keys else (key_at(read, DAY * (24 if read == "hourly" else 1)),):
+        for other in (shift(edge, -1), edge, shift(edge, 1)):
+            assert (other in keys) == (key in readers_of(item, other, reader))
 
 
 @settings(deadline=None)  # some windows have a thousand readers
