@@ -143,6 +143,13 @@ class SparkEngine:
         if held is not None:
             held.stop()
 
+    def close(self) -> None:
+        """Ends all sessions that this process holds: the server keeps what nobody ends for hours."""
+        with self._lock:
+            held = list(self._sessions)
+        for run_id in held:
+            self.release(run_id)
+
     def alive(self) -> bool:
         """Whether the server answers within 3 seconds."""
         # in a variable: a session that is collected closes its client
@@ -200,6 +207,11 @@ class SparkEngines:
     def engines(self) -> Iterator[Engine]:
         """Both, each once."""
         yield from self._engines.values()
+
+    def close(self) -> None:
+        """Ends all sessions that this process holds, in both zones."""
+        for engine in self._engines.values():
+            engine.close()
 
 
 def _client(session: SparkSession) -> Any:

@@ -28,8 +28,10 @@ LEDGER = "ledger"
 def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResource, vault: VaultResource) -> Iterator[Platform]:
     """The platform of these parts; its connections are closed at the end."""
     with ExitStack() as stack:
+        spark = engines.engines()
+        stack.callback(spark.close)
         yield Platform(
-            engines=engines.engines(),
+            engines=spark,
             lake=lake.lake(),
             landing=lake.landing(),
             ledger=stack.enter_context(ledger.open()),
