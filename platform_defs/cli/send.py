@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def send(type: str, file: Path, as_json: bool) -> None:
     from platform_defs.cli.speech import show_json
     from platform_defs.collection.sdk import Client
 
+    logging.getLogger(Client.__module__).setLevel(logging.ERROR)  # what it would warn of is said below, line by line
     settings = running_settings()
     lines = list(read_lines(file))
     if not lines:

@@ -146,8 +146,8 @@ class Supervisor:
             if self._locations is not None:
                 self._locations.stop()
             names = list(self._children.pids())
-            code = [name for name in names if name.startswith("code-")]
-            self._children.stop([[services.WEB, services.DAEMON, *code], [services.COLLECTOR, services.SPARK], [services.DATABASE]])
+            apart = {services.COLLECTOR, services.SPARK, services.DATABASE}
+            self._children.stop([[name for name in names if name not in apart], [services.COLLECTOR, services.SPARK], [services.DATABASE]])
             self._children = None
             self._tell("stop", "done", seconds=time.monotonic() - begun)
         Settings.forget(self._home.root)
@@ -182,11 +182,9 @@ class Supervisor:
         def spark() -> None:
             children.start(services.spark(children, home, spark_port, token, self._heap))
 
-        def contracts() -> None:
-            refused = self.locations.apply()
-            if refused is not None:
-                # Not the end: what was applied before runs, and a mended file is applied when it is saved.
-                self._tell("contracts", "failed", refused)
+        def contracts() -> str | None:
+            # Refused is not the end: what was applied before runs, and a mended file is applied when it is saved.
+            return self.locations.apply()
 
         def code() -> None:
             self.locations.follow()
@@ -237,8 +235,8 @@ class Supervisor:
             raise RuntimeError("not started")
         return self._locations
 
-    def _run(self, parts: Mapping[str, tuple[Sequence[str], Callable[[], None]]]) -> None:
-        """Runs the parts side by side, each after those it needs."""
+    def _run(self, parts: Mapping[str, tuple[Sequence[str], Callable[[], str | None]]]) -> None:
+        """Runs the parts side by side, each after those it needs. A part answers what it was refused, if that need not end the start."""
         sorter = TopologicalSorter({name: needs for name, (needs, _) in parts.items()})
         sorter.prepare()
         ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
@@ -247,11 +245,11 @@ class Supervisor:
             begun = time.monotonic()
             self._tell(name, "begun")
             try:
-                parts[name][1]()
+                refused = parts[name][1]()
             except BaseException as error:  # noqa: BLE001 - told to the main thread, which raises it
                 ended.put((name, error))
             else:
-                self._tell(name, "done", seconds=time.monotonic() - begun)
+                self._tell(name, "failed" if refused else "done", refused or "", time.monotonic() - begun)
                 ended.put((name, None))
 
         while sorter.is_active():
