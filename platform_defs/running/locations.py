@@ -5,8 +5,8 @@ Whether a change may be applied is decided in `applying`, in a process of its ow
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -15,9 +15,8 @@ from pathlib import Path
 
 from platform_defs.build.processes import served_workspace
 from platform_defs.build.snapshot import applied, applied_domains
-from platform_defs.running import services, web_pages
+from platform_defs.running import keeper, services, web_pages
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
-from platform_defs.running.run_sockets import HostUnavailable, ask
 from resources.settings import Settings
 
 _LOOK_SECONDS = 0.5
@@ -105,11 +104,12 @@ class Locations:
 
     def _renew_run_host(self, domain: str) -> None:
         """A new host with the new code; the old one takes no more runs and ends when its last one did."""
-        if services.run_host_name(domain) in self._children.pids():
-            with contextlib.suppress(HostUnavailable):  # it died: nothing to drain
-                ask(self._settings.run, domain, {"op": "drain"})
-            self._children.retire(services.run_host_name(domain))
+        name = services.run_host_name(domain)
+        old = self._children.pids().get(name)
+        self._children.retire(name)
         self._children.start(services.run_host(self._settings, domain, self._checkout))
+        if old is not None:
+            keeper.send(old, signal.SIGUSR1)
 
     def _watch(self) -> None:
         handled = seen = fingerprint(self._settings.assets)

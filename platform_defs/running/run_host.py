@@ -5,8 +5,8 @@ The host must have one native thread when it forks (a forked lock held by a lost
 
     python -m platform_defs.running.run_host --socket S --module M --attribute A --working-directory W
 
-It answers one JSON line per connection: {"op": "launch", "args"} -> {"pid", "started"}; {"op": "status"} -> {"pid", "running"};
-{"op": "drain"} -> stops taking runs, ends when the last one did (a reload puts a new host beside it, old runs finish on the old).
+It answers one JSON line per connection: {"op": "launch", "args"} -> {"pid", "started"}; {"op": "status"} -> {"pid", "running"}.
+SIGUSR1 drains it: it ends when its last run did (a reload puts a new host in its place, old runs finish on the old).
 """
 
 from __future__ import annotations
@@ -48,18 +48,20 @@ class RunHost:
 
     def serve(self) -> None:
         """Serves until SIGTERM or SIGINT (which ends the runs it forked) or until drained."""
-        self._path.unlink(missing_ok=True)
         self._wake, wakeup = os.pipe()
         for end in (self._wake, wakeup):
             os.set_blocking(end, False)
         with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(self._path))
-            mine = self._path.stat().st_ino
+            fresh = self._path.with_suffix(f".{os.getpid()}")
+            server.bind(str(fresh))
+            mine = fresh.stat().st_ino
             server.listen(_BACKLOG)
             signal.set_wakeup_fd(wakeup)
             signal.signal(signal.SIGCHLD, lambda *_: None)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_end)
+            signal.signal(signal.SIGUSR1, self._on_drain)
+            fresh.replace(self._path)  # at one stroke, so that a launch during a reload meets the old host or the new one, never none
             gc.collect()
             gc.freeze()  # a child's collector must not touch, and so copy, every page of the host
             while not self._ending and not (self._draining and not self._alive):
@@ -94,11 +96,8 @@ class RunHost:
                 return self._launch(message["args"], server, connection)
             case "status":
                 return {"pid": os.getpid(), "running": len(self._alive)}
-            case "drain":
-                self._draining = True
-                return {"running": len(self._alive)}
             case other:
-                return {"error": f"unknown op {other!r}: launch, status and drain are known"}
+                return {"error": f"unknown op {other!r}: launch and status are known"}
 
     def _launch(self, args: str, server: socket.socket, connection: socket.socket) -> dict[str, Any]:
         threads = native_threads()
@@ -114,7 +113,7 @@ class RunHost:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM):
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             server.close()
@@ -133,6 +132,9 @@ class RunHost:
         for pid in list(self._alive):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 self._alive.discard(pid)
+
+    def _on_drain(self, *_: object) -> None:
+        self._draining = True
 
     def _on_end(self, *_: object) -> None:
         self._ending = True

@@ -93,17 +93,17 @@ def run_host_name(domain: str) -> str:
 
 
 def run_host(settings: Settings, domain: str, checkout: Path) -> Spec:
-    """The warm run host of one domain. A host that is there already must have been told to drain: this one takes over its socket."""
+    """The warm run host of one domain. It takes over the socket of a host that is there already."""
     path = run_sockets.socket_of(settings.run, domain)
+    before = _inode(path)
     target = ("--module", dagster.LOCATION_MODULE, "--attribute", domain, "--working-directory", str(checkout))
     return Spec(
         run_host_name(domain),
         (sys.executable, "-m", "platform_defs.running.run_host", "--socket", str(path), *target),
         environment=dagster.environment(settings),
-        ready=lambda: accepts(str(path)),
+        ready=lambda: _inode(path) not in (None, before),
         ready_seconds=120.0,
         stop_seconds=15.0,  # it ends the runs it forked, each in its own time
-        before=lambda: path.unlink(missing_ok=True),
     )
 
 
@@ -141,3 +141,10 @@ def answers(port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
