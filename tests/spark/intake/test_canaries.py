@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-import sqlalchemy as sa
 
 from platform_defs.privacy.vault import Vault
+from tests.fixtures.scan import database, holding
 from tests.spark.intake.house import HOUR, House, event
 from tests.spark.intake.test_intake import DEVICE, NEXT, PLAYED, data
 
@@ -30,36 +25,6 @@ PLACES = {
     "conflict": event(1, data("canary-ida")),
     "lost": event(7, data(None, email="canary-lost@x.example")),
 }
-
-
-def found_in(raw: bytes, needle: bytes) -> bool:
-    """Whether a file holds the needle, as it lies or decoded."""
-    if needle in raw:
-        return True
-    if raw[:2] == b"\x1f\x8b":
-        return needle in gzip.decompress(raw)
-    if raw[:4] == b"PAR1":
-        file = pq.ParquetFile(io.BytesIO(raw))
-        return needle in str(file.read().to_pylist()).encode() or needle in str(file.metadata.to_dict()).encode()
-    return False
-
-
-def holding(folder: Path, needle: str) -> Iterator[Path]:
-    yield from (path for path in folder.rglob("*") if path.is_file() and found_in(path.read_bytes(), needle.encode()))
-
-
-def database(url: str) -> str:
-    """All rows of all tables as text."""
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        tables = sa.inspect(connection).get_table_names()
-        text = "\n".join(
-            str([bytes(v) if isinstance(v, memoryview) else v for v in row])
-            for table in tables
-            for row in connection.execute(sa.text(f'SELECT * FROM "{table}"'))
-        )
-    engine.dispose()
-    return text
 
 
 class Talkative(Vault):

@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from platform_defs.running import keeper
 from platform_defs.running.home import HomeLock, wait_until
-from platform_defs.running.supervisor import CHECKOUT
 from resources.settings import Settings, run_file
+from tests.fixtures.up import PATIENCE, Up
 
-# How long a part may take on a machine that is busy with other tests; nothing here measures.
-PATIENCE = 600.0
 DOMAIN = """
 from platform_defs.contracts import Domain
 domain = Domain(owner="team:shop", purpose="product", start="{today}", retention="30d")
@@ -45,63 +38,6 @@ class OrderReturned(Event):
     item: str = Field(pattern=r"^[a-z]{1,9}$")
 """
 )
-
-
-@dataclass
-class Up:
-    """One `backline up` and its surroundings."""
-
-    root: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def home(self) -> Path:
-        return self.root / "home"
-
-    @property
-    def events(self) -> Path:
-        return self.root / "assets" / "shop" / "events.py"
-
-    @property
-    def said(self) -> str:
-        return (self.root / "said").read_text()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        given = {name: value for name, value in os.environ.items() if not name.startswith("BACKLINE_")}
-        return {**given, "BACKLINE_HOME": str(self.home), "BACKLINE_ASSETS": str(self.root / "assets"), "PYTHONPATH": str(CHECKOUT)}
-
-    @property
-    def mark(self) -> str:
-        return str(json.loads((self.home / "run" / "lock").read_text())["mark"])
-
-    def start(self, until: str) -> None:
-        command = [sys.executable, "-m", "platform_defs.cli", "up", "--port", "0", "--collector-port", "0", "--memory", "1g"]
-        with (self.root / "said").open("wb") as said:
-            self.process = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-        assert wait_until(lambda: until in self.said or self.ended, PATIENCE), self.said
-        assert not self.ended, self.said
-
-    @property
-    def ended(self) -> bool:
-        return self.process is None or self.process.poll() is not None
-
-    def end(self, number: int) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
-
-    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "platform_defs.cli", *arguments]
-        return subprocess.run(command, env=self.environment, input=given, capture_output=True, text=True, check=False)
-
-    def json(self, *arguments: str, given: str = "") -> Any:
-        done = self.run(*arguments, "--json", given=given)
-        assert done.stdout, done.stderr
-        return json.loads(done.stdout)
-
-    def takes(self, kind: str) -> bool:
-        return self.run("send", kind, "-", given='{"item": "tea"}').returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,145 @@
+"""Planted names, addresses and ids through a whole platform: after a stop, and after kill -9 and a restart, they are in landing and the failed log alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from platform_defs.collection.tokens import add_client
+from platform_defs.contracts.partitions import key_of
+from platform_defs.ledger import Ledger
+from platform_defs.running import keeper
+from platform_defs.running.home import wait_until
+from resources.settings import Settings
+from tests.fixtures.scan import database, holding
+from tests.fixtures.up import PATIENCE, Up
+
+CANARY = "canary"
+HOUR = key_of("hourly", datetime.now(UTC) - timedelta(hours=3))
+FILES = {
+    "domain.py": """
+from platform_defs.contracts import Domain
+domain = Domain(owner="team:care", purpose="product", start="{start}", retention="30d")
+""",
+    "events.py": """
+from typing import Annotated
+from platform_defs.contracts import Event, Lateness, Personal
+
+class CallMade(Event, lateness=Lateness(settle=["30d"], share=0.0, landing="40d")):
+    \"\"\"Somebody called.\"\"\"
+
+    caller: Annotated[str, Personal("person")]
+    address: Annotated[str | None, Personal("address", of="caller")] = None
+    minutes: int
+""",
+    "members.py": """
+from collections.abc import Iterator
+from typing import Annotated
+from platform_defs.contracts import Personal, Record, Window, source
+
+class Member(Record):
+    \"\"\"A member.\"\"\"
+
+    member: Annotated[str, Personal("person")]
+
+@source(row=Member, partitions="daily", key=["member"])
+def members(at: Window) -> Iterator[dict[str, object]]:
+    \"\"\"The register, which fails after its first row.\"\"\"
+    yield {"member": "can" + "ary-member"}
+    raise ValueError("cannot read the line of " + "can" + "ary-member")
+""",
+}
+# What may hold raw values: landing with the failed log, the receiver's log, the private logs of runs (DESIGN 8).
+RAW = ("landing", "spool", "logs/runs")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    made = Up(tmp_path_factory.mktemp("planted"))
+    folder = made.root / "assets" / "care"
+    folder.mkdir(parents=True)
+    start = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
+    for name, text in FILES.items():
+        (folder / name).write_text(text.replace("{start}", start))
+    try:
+        made.start("Ctrl-C stops it")
+        yield made
+    finally:
+        if not made.ended:
+            made.end(signal.SIGINT)
+
+
+def plant(up: Up, number: int) -> None:
+    """Sends planted values by every way a client has."""
+    settings = Settings.load(up.home, environ={})
+    token = add_client(up.home / "clients.json", f"pbx-{number}")
+    good = {"caller": f"{CANARY}-caller-{number}", "address": f"{CANARY}@example.org", "minutes": 3}
+    events = [
+        cloud_event(f"{CANARY}-id-{number}", good, subject=f"{CANARY}-subject", source=f"//{CANARY}-source"),
+        cloud_event(f"mistyped-{number}", {**good, "minutes": f"{CANARY}-minutes"}),
+        cloud_event(f"extra-{number}", {**good, f"{CANARY}_field": 1}),
+        cloud_event(f"unknown-{number}", good, type=f"care/{CANARY}_type"),
+        cloud_event(f"old-{number}", good, time=f"1999-01-01T00:00:00Z-{CANARY}"),
+    ]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json", "User-Agent": f"{CANARY}-agent"}
+    with httpx.Client(base_url=str(settings.collector_url), headers=headers, timeout=60) as http:
+        answer = http.post("/events", content=json.dumps(events)).json()
+        assert [one["status"] for one in answer["events"]] == ["accepted", *["rejected"] * 4]
+        assert http.post("/events", content=b'[{"id": "' + CANARY.encode()).status_code == 400
+
+
+def cloud_event(identity: str, data: dict[str, Any], **more: str) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": identity, "source": "//test", "type": "care/call_made", "time": f"{HOUR}:30:00Z", **more, "data": data}
+
+
+def taken(up: Up, rows: int) -> bool:
+    """Whether the hour is published with so many rows, and the source was tried and is stuck."""
+    ledger = Ledger(Settings.load(up.home, environ={}).ledger_url)
+    try:
+        built = ledger.partitions.row_counts("care/call_made", [HOUR]).get(HOUR) == rows
+        return built and bool(ledger.attempts.of("care/members", "daily"))
+    finally:
+        ledger.close()
+
+
+def databases(up: Up) -> str:
+    settings = Settings.load(up.home, environ={})
+    return "".join(database(url) for url in (settings.ledger_url, settings.vault_url, str(settings.storage_url)))
+
+
+def astray(home: Path) -> list[str]:
+    """Files below the home that hold a planted value and must not."""
+    found = [str(path.relative_to(home)) for path in holding(home, CANARY)]
+    return [path for path in found if not path.startswith(RAW)]
+
+
+def test_after_a_stop_only_landing_holds_what_was_planted(up: Up) -> None:
+    plant(up, 1)
+    assert wait_until(lambda: taken(up, 1), PATIENCE, pause=1.0), up.run("status").stdout
+    assert CANARY not in databases(up)
+    assert CANARY not in up.run("status").stdout + up.run("failed", "list").stdout + up.run("read", "care/call_made").stdout
+    assert up.end(signal.SIGINT) == 0
+    assert astray(up.home) == []
+    landing = up.home / "landing"
+    seen = {path.relative_to(landing).parts[0] for path in holding(landing, CANARY)}
+    assert {"segments", "failed"} <= seen  # the scan finds what is there to be found
+
+
+def test_after_kill_9_and_a_restart_too(up: Up) -> None:
+    up.start("Ctrl-C stops it")
+    plant(up, 2)
+    mark = up.mark
+    assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    assert wait_until(lambda: not keeper.marked(mark), PATIENCE)
+    up.start("Ctrl-C stops it")
+    assert wait_until(lambda: taken(up, 2), PATIENCE, pause=1.0), up.run("status").stdout
+    assert CANARY not in databases(up)
+    assert up.end(signal.SIGINT) == 0
+    assert astray(up.home) == []
