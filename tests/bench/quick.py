@@ -1,0 +1,199 @@
+"""`backline bench quick`: partitions a minute against a plain PySpark loop in one warm session, and events a second through one receiver.
+
+The loop does what a careful script would: one aggregate an hour, written with replaceWhere; no checks, no books. Ours does the whole way of a partition.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from platform_defs.collection.process import CollectorConfig, run_collector
+from platform_defs.collection.tokens import add_client
+from platform_defs.contracts import Schema, T, field
+from platform_defs.contracts.contract import Column
+from platform_defs.contracts.loading import load_domain
+from platform_defs.contracts.partitions import keys_between
+from platform_defs.ledger import Ledger
+from platform_defs.ledger.embedded import EmbeddedPostgres
+from platform_defs.running.spark_server import SparkServer, SparkServerSettings
+from resources.settings import checkout
+from resources.spark import SparkEngines
+from tests.bench.figures import figure, show
+from tests.spark.execution.workshop import Workshop, same
+
+HOURS = keys_between("2026-10-01T00", "2026-10-01T23")
+ROWS = 10_000
+BATCH = 500
+SENDERS = 4
+
+
+class Plays(Schema):
+    """Plays by track."""
+
+    track: T.LongType = field(ge=0)
+    plays: T.LongType = field(ge=1)
+    ms: T.LongType = field(ge=0)
+
+    class Config(Schema.Config):
+        unique = ["track"]
+
+
+def plays(heard: DataFrame) -> DataFrame:
+    """What a typical endpoint does: rows in, groups out."""
+    return heard.groupBy("track").agg(F.count("*").alias("plays"), F.sum("ms").alias("ms"))
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="Rounds of each measurement, taken in turn with the rival's.")
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to this file too.")
+def quick(rounds: int, file: Path | None) -> None:
+    """A few minutes: partitions a minute and events a second on this machine.
+
+    \b
+    ./backline bench quick
+    ./backline bench quick --json figures.json
+    """
+    with tempfile.TemporaryDirectory(prefix="backline-bench-") as name:
+        folder = Path(name)
+        postgres = EmbeddedPostgres(folder / "pg")
+        postgres.start()
+        try:
+            ledger = Ledger(postgres.uri("ledger"))
+            ledger.create()
+            click.echo(f"building {len(HOURS)} hours of {ROWS:,} rows, {rounds} rounds", err=True)
+            figures = partitions(folder, ledger, rounds)
+            click.echo(f"sending batches of {BATCH} events, {rounds} rounds", err=True)
+            figures += events(folder, ledger, postgres.uri("ledger"), rounds)
+            ledger.close()
+        finally:
+            postgres.stop()
+    show(figures, file)
+
+
+def partitions(folder: Path, ledger: Ledger, rounds: int) -> list[dict[str, Any]]:
+    """24 hours by one range, by single hours, and by the loop, in turn."""
+    with SparkServer(SparkServerSettings(folder=folder / "spark", log=folder / "spark.log")) as server:
+        shop = Workshop.at(folder, SparkEngines(server.url, server.url), ledger)
+        shop.input("bench/heard", Column(name="track", type="BIGINT"), Column(name="ms", type="BIGINT"))
+        _fill(shop)
+        declared = shop.declare(plays, Plays, [same("heard", "bench/heard")], key="bench/plays")
+        ways: dict[str, Callable[[], None]] = {
+            "range": lambda: _built(shop.build(declared, *HOURS, force=True)),
+            "single": lambda: [_built(shop.build(declared, hour, force=True)) for hour in HOURS] and None,
+            "loop": lambda: _loop(shop, folder),
+        }
+        for way in ways.values():  # warm: plans compiled, files cached
+            way()
+        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                begun = time.monotonic()
+                way()
+                speeds[name].append(len(HOURS) * 60 / (time.monotonic() - begun))
+        shop.close()
+    return [
+        figure("partitions a minute, one range of 24 hours", "a minute", speeds["range"], speeds["loop"]),
+        figure("partitions a minute, 24 single hours", "a minute", speeds["single"], speeds["loop"]),
+    ]
+
+
+def _fill(shop: Workshop) -> None:
+    shop.fill("bench/heard", {hour: [(number * 7919 % 500, 30_000 + number) for number in range(ROWS)] for hour in HOURS})
+
+
+def _built(results: dict[str, Any]) -> None:
+    if wrong := [result.reason for result in results.values() if result.outcome != "published"]:
+        raise click.ClickException(f"a partition was not published: {wrong[0]}")
+
+
+def _loop(shop: Workshop, folder: Path) -> None:
+    session, target = shop.session(), str(folder / "loop")
+    heard = session.read.format("delta").load(shop.platform.lake.table("bench/heard"))
+    for hour in HOURS:
+        rows = plays(heard.where(F.col("hour") == hour)).withColumn("hour", F.lit(hour))
+        writer = rows.write.format("delta").mode("overwrite").partitionBy("hour")
+        (writer.option("replaceWhere", f"hour = '{hour}'") if Path(target).exists() else writer).save(target)
+
+
+def events(folder: Path, ledger: Ledger, url: str, rounds: int) -> list[dict[str, Any]]:
+    """Acknowledged events a second: validated, on disk before the answer."""
+    ledger.registry.apply(load_domain(checkout() / "assets" / "listening").contracts, "bench")
+    token = add_client(folder / "clients.json", "bench")
+    bodies = [_batch() for _ in range(100)]
+    with _collector(folder, url) as port:
+        speeds = [_send(port, token, bodies) for _ in range(rounds + 1)][1:]  # the first round opens connections
+    return [figure("events a second through one receiver, fsync on", "a second", speeds)]
+
+
+def _batch() -> bytes:
+    now = datetime.now(UTC).isoformat()
+    made = [
+        {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "//bench", "type": "listening/track_played", "time": now,
+         "data": {"play_id": str(uuid.uuid4()), "user_id": f"u{number}", "track_id": "trk_aaaaaaaa", "ms_played": 30_000, "platform": "ios"}}
+        for number in range(BATCH)
+    ]  # fmt: skip
+    return json.dumps(made).encode()
+
+
+def _send(port: int, token: str, bodies: list[bytes]) -> float:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}
+    shares = [bodies[first::SENDERS] for first in range(SENDERS)]
+
+    def work(mine: list[bytes]) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as http:
+            for body in mine:
+                if (answer := http.post("/events", content=body)).status_code != httpx.codes.ACCEPTED:
+                    raise click.ClickException(f"the collector answered {answer.status_code}")
+
+    begun = time.monotonic()
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in shares]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(bodies) * BATCH / (time.monotonic() - begun)
+
+
+@contextmanager
+def _collector(folder: Path, url: str) -> Iterator[int]:
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_receive, args=(folder, url, theirs), daemon=True)
+    process.start()
+    try:
+        if not mine.poll(60):
+            raise click.ClickException("the collector did not start within a minute")
+        yield mine.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _receive(folder: Path, url: str, ready: Connection) -> None:
+    ledger = Ledger(url)
+    run_collector(
+        CollectorConfig(
+            landing=folder / "landing",
+            spool=folder / "spool",
+            clients=folder / "clients.json",
+            registry=ledger.registry.current,
+            ledger=ledger.landing,
+            on_ready=ready.send,
+        )
+    )
