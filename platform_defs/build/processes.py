@@ -74,6 +74,8 @@ def code_server_command(settings: Settings, domain: str, folder: Path, module: s
         *("--module-name", module, "--attribute", domain, "--location-name", domain),
         *("--socket", str(socket_of(settings, domain)), "--working-directory", str(folder)),
         "--use-python-environment-entry-point",
+        # The server behind the socket ends itself after 30 s without a sign from its proxy, and nobody starts it again: a busy machine lost locations so.
+        *("--heartbeat-ttl", "900"),
         *("--log-level", "warning"),
     )
 
