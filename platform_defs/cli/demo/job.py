@@ -27,7 +27,8 @@ Say = Callable[[str], None]
 # Shows one step while it goes on: given what it does, yields a callable for how far it is.
 Step = Callable[[str], AbstractContextManager[Say]]
 
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.5
+_BACKFILL_SECONDS = 2.0  # asked more often, the web server works for the demo's progress line instead of for runs
 _PATIENCE_SECONDS = 900.0
 # The newest hour closes only after its grace of two minutes; what ended this long ago must be there.
 _JUST_ENDED = timedelta(minutes=5)
@@ -95,7 +96,7 @@ class Demo:
         if not ranges:
             return
         with self._step("a Dagster backfill builds them") as say, DagsterClient(str(self._settings.dagster_url)) as dagster:
-            built = flights.backfill(dagster, ranges, lambda done, total: say(f"{done} of {total} partitions"), _pause)
+            built = flights.backfill(dagster, ranges, lambda done, total: say(f"{done} of {total} partitions"), lambda: _pause(_BACKFILL_SECONDS))
             say(f"{built} partitions")
 
     def send_late_flights(self) -> None:
@@ -156,5 +157,5 @@ class Demo:
             self._sent.save(self._settings.home)
 
 
-def _pause() -> None:
-    threading.Event().wait(_LOOK_SECONDS)
+def _pause(seconds: float = _LOOK_SECONDS) -> None:
+    threading.Event().wait(seconds)
