@@ -74,6 +74,7 @@ def test_every_asset_has_what_the_catalogue_promises(tmp_path: Path) -> None:
     assert plays.is_external
     assert plays.partitions_def == graph.get(dg.AssetKey(["sales", "royalties"])).partitions_def
     mapping = graph.get(dg.AssetKey(["sales", "royalties"])).partition_mappings[plays.key]
+    assert isinstance(mapping, dg.TimeWindowPartitionMapping)
     assert (mapping.start_offset, mapping.end_offset) == (-1, 0)
 
 
