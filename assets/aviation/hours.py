@@ -3,8 +3,8 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from platform_defs.contracts import Schema, T, as_of, endpoint, field, window
 from assets.aviation.events import FIRST_DAY
+from platform_defs.contracts import Schema, T, as_of, endpoint, field, window
 
 
 class DepartureWeather(Schema):

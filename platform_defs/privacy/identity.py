@@ -53,7 +53,7 @@ def pads(key: bytes) -> tuple[bytes, bytes]:
 
 def message_column(*parts: Column) -> Column:
     """`message` as a column expression (BINARY). The parts are STRING columns; null if any part is."""
-    from pyspark.sql import functions as F  # noqa: N812
+    from pyspark.sql import functions as F
 
     framed = [piece for part in parts for piece in (F.octet_length(part).cast("string"), F.lit(":"), part, F.lit(","))]
     return F.encode(F.concat(*framed), "UTF-8")
@@ -61,7 +61,7 @@ def message_column(*parts: Column) -> Column:
 
 def keyed_name_column(inner: Column, outer: Column, *parts: Column) -> Column:
     """`keyed_name` as a column expression; `inner` and `outer` are BINARY columns holding the key's `pads`."""
-    from pyspark.sql import functions as F  # noqa: N812
+    from pyspark.sql import functions as F
 
     digest = F.unhex(F.sha2(F.concat(inner, message_column(*parts)), 256))
     return F.substring(F.unhex(F.sha2(F.concat(outer, digest), 256)), 1, NAME_BYTES)
@@ -69,6 +69,6 @@ def keyed_name_column(inner: Column, outer: Column, *parts: Column) -> Column:
 
 def plain_name_column(*parts: Column) -> Column:
     """`plain_name` as a column expression."""
-    from pyspark.sql import functions as F  # noqa: N812
+    from pyspark.sql import functions as F
 
     return F.substring(F.unhex(F.sha2(message_column(*parts), 256)), 1, NAME_BYTES)

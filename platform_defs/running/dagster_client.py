@@ -50,6 +50,26 @@ mutation Cancel($id: String!) {
 }
 """
 
+_SCHEDULE = """
+query Schedule($selector: ScheduleSelector!) {
+  scheduleOrError(scheduleSelector: $selector) {
+    __typename
+    ... on Schedule { id }
+    ... on ScheduleNotFoundError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_STOP_SCHEDULE = """
+mutation StopSchedule($id: String!) {
+  stopRunningSchedule(id: $id) { __typename ... on PythonError { message } ... on UnauthorizedError { message } }
+}
+"""
+
+# Dagster's name for the one repository of a location that is a Definitions object.
+_REPOSITORY = "__repository__"
+
 ENDED = frozenset({"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"})
 
 
@@ -162,6 +182,12 @@ class DagsterClient:
     def cancel(self, backfill_id: str) -> None:
         """Asks Dagster to cancel it; its running runs are interrupted."""
         _good(self.query(_CANCEL, id=backfill_id)["cancelPartitionBackfill"], "CancelBackfillSuccess")
+
+    def stop_schedule(self, location: str, name: str) -> None:
+        """Switches a schedule off, as its switch in the web pages does; harmless if it is. Raises DagsterRefused if there is none of that name."""
+        selector = {"repositoryLocationName": location, "repositoryName": _REPOSITORY, "scheduleName": name}
+        found = _good(self.query(_SCHEDULE, selector=selector)["scheduleOrError"], "Schedule")
+        _good(self.query(_STOP_SCHEDULE, id=found["id"])["stopRunningSchedule"], "ScheduleStateResult")
 
 
 def _good(answer: dict[str, Any], wanted: str) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Demo:
 
     def run(self) -> list[Row]:
         """Does what is not done yet; the closing table's rows. Listeners must be at it already (`listeners`)."""
+        self.rest_schedules()
         self.send_flights()
         self.build_flights()
         self.send_late_flights()
@@ -78,6 +79,12 @@ class Demo:
                 yield crowd
             finally:
                 crowd.stop()
+
+    def rest_schedules(self) -> None:
+        """Switches aviation's schedules off: flights are history, of which no new hour comes. Backfills build it, the late-data sensor rebuilds it."""
+        with DagsterClient(str(self._settings.dagster_url)) as dagster:
+            for cadence in ("hourly", "daily"):
+                dagster.stop_schedule(flights.DOMAIN, f"{flights.DOMAIN}_{cadence}")
 
     def send_flights(self) -> None:
         """Sends the flights and the weather but for those that come late; waits until they are sealed."""
