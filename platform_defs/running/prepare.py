@@ -29,10 +29,16 @@ def main() -> None:
 
 
 def _tables(settings: Settings) -> None:
+    from platform_defs.lake import staging
+    from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
+    from platform_defs.privacy import pseudonyms
     from platform_defs.privacy.keys import FileKek
     from platform_defs.privacy.vault import Vault
 
+    # No run lives before this: what killed ones left in private folders and in staging goes.
+    pseudonyms.sweep(settings.landing, older_than_seconds=0.0)
+    staging.sweep(Lake(settings.lake), ())
     ledger = Ledger(settings.ledger_url)
     try:
         ledger.create()

@@ -36,6 +36,11 @@ def database(home: Path) -> Spec:
     )
 
 
+def spark_folder(home: Path) -> Path:
+    """The Spark server's own folder."""
+    return home / "spark"
+
+
 def spark(children: Children, home: Path, port: int, token: str, heap: str) -> Spec:
     """The Spark Connect server. Looks for Java and has the jars fetched that are missing: raises NoJava or JarError."""
     found = find_spec("pyspark")
@@ -49,7 +54,7 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str) -> S
         if code:
             raise jars.JarError(words.strip()[-2000:])
     delta = jars.ensure(chosen, spark_home, os.environ)
-    settings = spark_server.SparkServerSettings(folder=home / "spark", log=home / "logs" / f"{SPARK}.log", heap=heap)
+    settings = spark_server.SparkServerSettings(folder=spark_folder(home), log=home / "logs" / f"{SPARK}.log", heap=heap)
     return Spec(
         SPARK,
         tuple(spark_server.command(settings, chosen, spark_home, delta, port)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -149,6 +150,7 @@ class Supervisor:
             apart = {services.COLLECTOR, services.SPARK, services.DATABASE}
             self._children.stop([[name for name in names if name not in apart], [services.COLLECTOR, services.SPARK], [services.DATABASE]])
             self._children = None
+            shutil.rmtree(services.spark_folder(self._home.root), ignore_errors=True)  # rows may have been spilled there
             self._tell("stop", "done", seconds=time.monotonic() - begun)
         Settings.forget(self._home.root)
         self._lock.release()
