@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,8 +62,15 @@ RAW = ("landing", "spool", "logs/runs")
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    made = Up(tmp_path_factory.mktemp("planted"))
+def folder() -> Iterator[Path]:
+    # Not pytest's: another session closes it to the account that an embedded Postgres runs under.
+    with tempfile.TemporaryDirectory(prefix="backline-up-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Iterator[Up]:
+    made = Up(folder)
     folder = made.root / "assets" / "care"
     folder.mkdir(parents=True)
     start = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"

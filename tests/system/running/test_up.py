@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +43,15 @@ class OrderReturned(Event):
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    made = Up(tmp_path_factory.mktemp("up"))
+def folder() -> Iterator[Path]:
+    # Not pytest's: another session closes it to the account that an embedded Postgres runs under.
+    with tempfile.TemporaryDirectory(prefix="backline-up-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Iterator[Up]:
+    made = Up(folder)
     made.events.parent.mkdir(parents=True)
     (made.events.parent / "domain.py").write_text(DOMAIN.format(today=f"{datetime.now(UTC):%Y-%m-%d}"))
     made.events.write_text(EVENTS)
