@@ -88,6 +88,7 @@ class _Build:
         self._results: dict[str, PartitionResult] = {}
         self._unrecorded: list[Outcome] = []
         self._lost: list[str] = []
+        self._seen: Mapping[str, Published] = {}
 
     def results(self) -> list[PartitionResult]:
         """Does all of it; see `build`."""
@@ -152,8 +153,9 @@ class _Build:
     def _look(self, keys: Sequence[str]) -> dict[str, Planned]:
         """What must be built of these, and what it would read; the others are answered."""
         plans = self._step.plan(keys)
-        published = self._published(keys)
-        head_known = self._head_known()
+        self._seen = published = self._published(keys)
+        versions = {key: version.version for key, version in published.items()}
+        changed = delta_log.changed_since(self._platform.lake.table(self._key), versions)
         planned: dict[str, Planned] = {}
         for key in keys:
             plan = plans[key]
@@ -161,7 +163,7 @@ class _Build:
                 self._wait(plan)
             elif isinstance(plan, Failure):
                 self._fail(key, plan, None)
-            elif why := why_current(self._asked, plan.digest, self._contract.code_version, published.get(key), head_known):
+            elif why := why_current(self._asked, plan.digest, self._contract.code_version, published.get(key), key not in changed):
                 self._skip(key, why, published[key])
             else:
                 planned[key] = plan
@@ -177,9 +179,12 @@ class _Build:
         self._lost = []
         idle = True
         try:
-            planned = self._look(list(planned))  # between our first look and the lease somebody may have built it
+            before: Mapping[str, Published] = self._published(list(planned))
+            if fence.interrupt or any(before.get(key) != self._seen.get(key) for key in planned):
+                planned = self._look(list(planned))  # between our look and the lease somebody built it, or died building it
+                before = self._seen
             if planned:
-                idle = self._build(fence, planned)
+                idle = self._build(fence, planned, before)
         except FenceLost:
             self._lost = list(planned)
         except Exception:
@@ -194,11 +199,10 @@ class _Build:
                 self._platform.ledger.leases.release(fence)
         return self._lost
 
-    def _build(self, fence: Fence, planned: Mapping[str, Planned]) -> bool:
-        """Computes, inspects, publishes and records; whether the engine is surely done with it."""
+    def _build(self, fence: Fence, planned: Mapping[str, Planned], before: Mapping[str, Published]) -> bool:
+        """Computes, inspects, publishes and records; whether the engine is surely done with it. `before`: what is published now."""
         engine = self._platform.engines.engine(self._step.zone)
         began = time.monotonic()
-        before = self._published(list(planned))
         try:
             session = engine.session(self._work.run_id)
         except Exception as error:  # noqa: BLE001 - no session, no partition; the next try may find the engine again
@@ -258,7 +262,11 @@ class _Build:
         share: float,
     ) -> None:
         """Tells the ledger, under the fence, and answers. A fence lost by now means that a newer run decides."""
-        outcomes: list[Outcome] = []
+        for key in failed.keys() - judged.keys():
+            self._fail(key, failed[key], planned[key])
+        # What was not even staged is told under the fence too: later, another run may have published it.
+        outcomes = [each for each in self._unrecorded if each.partition in planned]
+        self._unrecorded = [each for each in self._unrecorded if each.partition not in planned]
         results: list[PartitionResult] = []
         for key, each in judged.items():
             failure = failed.get(key) or each.failure
@@ -274,8 +282,6 @@ class _Build:
             outcomes.append(self._outcome(results[-1], planned[key], version))
         self._platform.ledger.partitions.record(outcomes, self._run_info(), [fence])
         self._results.update({result.key: result for result in results})
-        for key in failed.keys() - judged.keys():
-            self._fail(key, failed[key], planned[key])
 
     # --- answers ---------------------------------------------------------------------------------------------------------------------------------
 
@@ -350,13 +356,6 @@ class _Build:
 
     def _holds(self, key: str) -> bool:
         return key in self._platform.ledger.leases.of_run(self._work.run_id).get(self._key, [])
-
-    def _head_known(self) -> bool:
-        """Whether nobody wrote to the table but those the ledger knows. Changes of the table alone (columns, comments) are the platform's own."""
-        known = self._platform.ledger.partitions.newest_version(self._key, self._contract.cadence)
-        if known is None:
-            return True
-        return all(entry.signature is not None and "apply" in entry.signature for entry in delta_log.entries(self._platform.lake.table(self._key), known))
 
     def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
         return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items()}}

@@ -11,13 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from platform_defs.contracts.endpoints import EndpointDef
-from platform_defs.contracts.partitions import partition_column
 from platform_defs.execution.calling import blame_of, call, compiled_of, shaped, ship_helpers
 from platform_defs.execution.inputs import Inputs
 from platform_defs.execution.platform import Platform, Work
-from platform_defs.execution.quality.inspect import ELSEWHERE
 from platform_defs.execution.results import Failure
-from platform_defs.execution.steps import FAILED, Planned, Staged, StepRun, Waiting
+from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake.engine import Zone
 
 if TYPE_CHECKING:
@@ -78,22 +76,20 @@ class EndpointStep:
         assert self._compiled is not None
         began = time.monotonic()
         engine = self._platform.engines.engine(self.zone)
-        session = engine.session(run.run_id)  # makes it this thread's active one, which pandera and some functions ask for
-        with engine.tagged(session, run.run_id, self._contract.key, planned.key):
-            try:
+        path = run.frame_path(planned.key)
+        try:
+            session = engine.session(run.run_id)  # makes it this thread's active one, which pandera and some functions ask for
+            with engine.tagged(session, run.run_id, self._contract.key, planned.key):
                 answer = call(self._function, self._inputs.frames([planned], session), self._blame, planned.key)
                 if isinstance(answer, Failure):
                     return answer
                 frame = shaped(answer, self._contract, self._compiled, self._blame, planned.key)
                 if isinstance(frame, Failure):
                     return frame
-                if self._contract.ranged and ELSEWHERE not in frame.columns:
-                    return self._blame.missing_partition(planned.key, partition_column(self._contract.cadence))
-                path = run.frame_path(planned.key)
                 _compact(frame, planned.rows_in).write.mode("overwrite").parquet(path)
-            except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
-                return self._blame.raised(planned.key, error)
-        return Staged(planned.key, path, seconds=time.monotonic() - began, has_failed=FAILED in frame.columns)
+        except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
+            return self._blame.raised(planned.key, error)
+        return Staged(planned.key, path, seconds=time.monotonic() - began, has_failed=bool(self._compiled.quarantining))
 
     def _together(self, planned: Sequence[Planned], run: StepRun) -> dict[str, Staged]:
         """All partitions in one call and one folder; none if that fails, so that each is tried by itself and fails by itself."""
@@ -113,7 +109,7 @@ class EndpointStep:
             except Exception:  # noqa: BLE001 - each partition is tried by itself next, and says for itself what is wrong
                 return {}
         seconds = (time.monotonic() - began) / len(keys)
-        return {key: Staged(key, path, seconds=seconds, has_failed=FAILED in frame.columns) for key in keys}
+        return {key: Staged(key, path, seconds=seconds, has_failed=bool(self._compiled.quarantining)) for key in keys}
 
 
 def _of_equal_pins(planned: Sequence[Planned]) -> list[list[Planned]]:

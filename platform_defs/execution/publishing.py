@@ -77,15 +77,15 @@ class Publisher:
         keys = [each.found.key for each in judged]
         frame = self._frame([each.staged for each in judged])
         mine = frame.where(F.col(self._column).isin(keys))  # a range that was computed in one go lies in one folder, its bad partitions too
-        good = mine.where(_is_good()) if FAILED in mine.columns else mine
+        marked = any(each.staged.has_failed for each in judged)
+        good = mine.where(_is_good()) if marked else mine
         table = good.select(*self._compiled.columns, self._column)
         lake, key = self._platform.lake, self._contract.key
         version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard).version
         dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
         if dirty and "quarantine" in lanes_of(self._contract):
             rows = mine.where(F.col(self._column).isin(dirty))
-            rows = rows.where(~_is_good()) if FAILED in mine.columns else rows.limit(0)
-            rows = rows.drop(ELSEWHERE)
+            rows = (rows.where(~_is_good()) if marked else rows.limit(0)).drop(ELSEWHERE)
             publish(self._session, self._contract, lake.quarantine(key), rows, dirty, self._work.run_id, fence.number, guard)
         return version
 

@@ -28,7 +28,7 @@ def before_start(key: str, start: str) -> bool:
     return start_of(key) < start_of(start)
 
 
-def why_current(asked: Asked, digest: bytes, code: str, published: Published | None, head_known: bool) -> str | None:
+def why_current(asked: Asked, digest: bytes, code: str, published: Published | None, as_recorded: bool) -> str | None:
     """Why the partition need not be built, in words; None if it must be.
 
     A click rebuilds even what is current, unless somebody's build of it was published after the click: then the click has got what it wanted.
@@ -37,10 +37,10 @@ def why_current(asked: Asked, digest: bytes, code: str, published: Published | N
     Args:
         digest: over the content of what would be read now.
         code: the contract's code version now.
-        head_known: whether the table's newest version is one the ledger knows. If not, somebody wrote past the ledger, or a build died between
-            commit and record: what lies there is nobody's word.
+        as_recorded: whether no later commit may have changed the partition. If one has, somebody wrote past the ledger, or a build died between commit
+            and record: what lies there is nobody's word.
     """
-    if published is None or not head_known:
+    if published is None or not as_recorded:
         return None
     same = published.inputs == digest and published.code == code
     by = f"built by run {published.run_id}"

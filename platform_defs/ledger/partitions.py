@@ -68,14 +68,6 @@ class Partitions:
             last = connection.execute(text("SELECT upper(published) - 1 FROM frontiers WHERE endpoint_id = :id"), {"id": number}).scalar_one_or_none()
         return None if last is None else key_at(cadence, last)
 
-    def newest_version(self, endpoint: str, cadence: Cadence) -> int | None:
-        """The newest Delta version that any published partition is known at; None if there is none."""
-        number = self._store.endpoint_id(endpoint, cadence)
-        query = text("SELECT max(v) FROM partition_days, unnest(version) AS v WHERE endpoint_id = :id")
-        with self._store.engine.connect() as connection:
-            newest: int | None = connection.execute(query, {"id": number}).scalar_one()
-        return newest
-
     def ranges(self, endpoint: str, cadence: Cadence) -> list[tuple[str, str]]:
         """Which partitions are published, as ranges (first, last) in order."""
         number = self._store.endpoint_id(endpoint, cadence)

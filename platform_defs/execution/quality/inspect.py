@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from platform_defs.execution.quality.compile import UNIQUE, Compiled, Rest
 from platform_defs.execution.quality.contenthash import aggregate_names, fold, hash_aggregates
@@ -82,9 +83,11 @@ def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[st
     Raises:
         whatever Spark raises: a pass that fails says nothing about any key.
     """
-    quarantining, claiming = FAILED in frame.columns, ELSEWHERE in frame.columns
+    schema = frame.schema  # one look at the plan, then kept
+    quarantining, claiming = FAILED in schema.names, ELSEWHERE in schema.names
     good = F.col(FAILED).isNull() | (F.size(F.col(FAILED)) == 0) if quarantining else None
-    found = _pass(frame, compiled, column, good, claiming)
+    hashed = T.StructType([schema[name] for name in compiled.columns])
+    found = _pass(frame, compiled, column, hashed, good, claiming)
     results = {key: _inspection(key, compiled, found.get(key, {})) for key in keys}
     strangers = [group for group in found if group not in results]
     if strangers:
@@ -102,7 +105,7 @@ def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[st
     return results
 
 
-def _pass(frame: DataFrame, compiled: Compiled, column: str, good: Column | None, claiming: bool) -> dict[str, dict[str, int]]:
+def _pass(frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool) -> dict[str, dict[str, int]]:
     """Numbers by partition and name. Duplicate keys are a branch of their own in the same action: a distinct count beside the other aggregates would
     carry all of them through the shuffle, once a row."""
 
@@ -116,7 +119,7 @@ def _pass(frame: DataFrame, compiled: Compiled, column: str, good: Column | None
         aggregates["elsewhere"] = F.count_if(F.col(ELSEWHERE))
     for index, rule in enumerate(compiled.judged):
         aggregates[f"rule{index}"] = F.count_if(of_good(rule.broken))
-    sums = hash_aggregates(frame.select(*compiled.columns).schema, good)
+    sums = hash_aggregates(hashed, good)
     aggregates |= dict(zip(aggregate_names(), sums, strict=True))
     names = tuple(aggregates)
     numbers = frame.groupBy(column).agg(*(value.alias(name) for name, value in aggregates.items()))

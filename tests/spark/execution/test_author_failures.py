@@ -25,7 +25,7 @@ class Plays(Schema):
     plays: T.LongType = field(ge=1)
 
     class Config(Schema.Config):
-        unique = ["track"]  # noqa: RUF012 - pandera's way
+        unique = ["track"]
 
 
 def counted(played: DataFrame) -> DataFrame:

@@ -17,7 +17,7 @@ PUBLISHED = Published(content=b"c", inputs=b"i" * 16, rows=3, version=7, code="v
 
 
 def why(trigger: Trigger = "schedule", *, force: bool = False, requested_at: datetime = NOW + timedelta(hours=1), **changes: Any) -> str | None:
-    facts: dict[str, Any] = {"digest": b"i" * 16, "code": "v1", "published": PUBLISHED, "head_known": True}
+    facts: dict[str, Any] = {"digest": b"i" * 16, "code": "v1", "published": PUBLISHED, "as_recorded": True}
     return why_current(Asked("mine", trigger, requested_at, force), **{**facts, **changes})
 
 
@@ -28,7 +28,7 @@ def test_equal_inputs_and_code_are_current(trigger: Trigger) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"published": None}, {"digest": b"j" * 16}, {"code": "v2"}, {"head_known": False}],
+    [{"published": None}, {"digest": b"j" * 16}, {"code": "v2"}, {"as_recorded": False}],
     ids=["never built", "other inputs", "other code", "somebody wrote past the ledger"],
 )
 def test_anything_else_is_built(changes: dict[str, Any]) -> None:
