@@ -34,7 +34,8 @@ def ordered(values: st.SearchStrategy[Any]) -> Checks:
     one: list[Callable[[Any], PanderaCheck]] = [getattr(PanderaCheck, name) for name in names]
     single = st.tuples(st.sampled_from(one), values).map(lambda drawn: drawn[0](drawn[1]))
     ends = st.tuples(values, values, st.booleans(), st.booleans()).map(
-        lambda drawn: PanderaCheck.in_range(*sorted(drawn[:2]), include_min=drawn[2], include_max=drawn[3]),
+        # pandera refuses an empty interval when it is declared
+        lambda drawn: PanderaCheck.in_range(*sorted(drawn[:2]), include_min=drawn[2] or drawn[0] == drawn[1], include_max=drawn[3] or drawn[0] == drawn[1]),
     )
     sets = st.tuples(st.sampled_from([PanderaCheck.isin, PanderaCheck.notin]), st.lists(values, min_size=1, max_size=3)).map(lambda drawn: drawn[0](drawn[1]))
     return st.lists(single | ends | sets, max_size=2, unique_by=lambda check: check.name)
