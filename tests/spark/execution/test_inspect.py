@@ -125,6 +125,28 @@ def test_verdicts_equal_panderas(spark: SparkSession, case: Case) -> None:
         assert found[key].rows == len(rows)
 
 
+COMPARISONS = [
+    *(getattr(PanderaCheck, name)(2) for name in ("eq", "ne", "gt", "ge", "lt", "le")),
+    *(PanderaCheck.in_range(2, 3, include_min=low, include_max=high) for low in (True, False) for high in (True, False)),
+    PanderaCheck.isin([2, 5]),
+    PanderaCheck.notin([2, 5]),
+]
+
+
+def test_every_comparison_agrees_with_pandera_at_its_bounds(spark: SparkSession) -> None:
+    """Drawn cases seldom meet a bound: here each check sees below, at and above it, and null."""
+    names = [f"c{index}" for index in range(len(COMPARISONS))]
+    schema = DataFrameSchema({name: PanderaColumn(T.LongType(), checks=check, nullable=True) for name, check in zip(names, COMPARISONS, strict=True)})
+    canonical = contract(*(column(name, "BIGINT", nullable=True) for name in names))
+    rows = {f"2026-10-01T{hour:02d}": [(value,) * len(names)] for hour, value in enumerate((1, 2, 3, 4, None))}
+    case = Case(canonical, schema, rows)
+    found = inspect(staged(spark, case), compile_model(canonical, schema), "hour", list(rows))
+    for key, group in rows.items():
+        assert of_ours(found[key]) == of_pandera(schema, spark.createDataFrame(group, case.ddl)), key
+    assert of_ours(found["2026-10-01T04"]) == set()
+    assert of_ours(found[HOUR])
+
+
 def judge(spark: SparkSession, compiled: Compiled, rows: list[tuple[Any, ...]], keys: tuple[str, ...] = (HOUR,)) -> dict[str, Inspection]:
     """Rows of one hour through staging's `_failed` and the pass."""
     frame = spark.createDataFrame(rows, compiled.ddl).withColumn("hour", F.lit(HOUR))
