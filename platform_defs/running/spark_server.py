@@ -231,6 +231,8 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
     }
     return [
         str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *opened, *(f"-D{name}={value}" for name, value in properties.items()),
+        # Each plan is compiled to a class of its own: with the first compiler alone Java sets 48 MB aside for them, and a server with a full one ends itself.
+        "-XX:ReservedCodeCacheSize=512m",
         "-XX:+UseParallelGC", f"-Xmx{settings.heap}", "-XX:-HeapDumpOnOutOfMemoryError", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={local}/hs_err.log",
         "-cp", os.pathsep.join([f"{spark_home / 'jars'}/*", *map(str, delta)]),
         "org.apache.spark.deploy.SparkSubmit", "--master", f"local[{settings.cores}]",
