@@ -1,11 +1,15 @@
-"""What changed between two contracts of one key, and which changes readers, clients or stored data cannot go on with. Pure; who may force what is not here."""
+"""What changed between two contracts of one key, and which changes readers, clients or stored data cannot go on with. Pure; who may force what is not here.
+
+Some changes break no program but a promise: data is kept for a shorter time, or more people may read it. They need a person's decision as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
+from platform_defs.contracts.column_types import takes_up
 from platform_defs.contracts.contract import Canonical, Column, Contract, WireField, WireType
 from platform_defs.contracts.durations import words
 from platform_defs.contracts.partitions import window_of
@@ -36,9 +40,47 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     return [*_identity(old, new), *_fields(old.fields, new.fields, "fields"), *_columns(old, new), *_inputs(old, new), *_policies(old, new), *_code(old, new)]
 
 
+def changes_of(old: Contract | None, new: Contract | None, earlier: Sequence[Contract] = ()) -> list[Change]:
+    """What becomes of one key: declared, changed or no longer declared. Empty if nothing changes.
+
+    Args:
+        old: the contract in force, None if there is none. new: the one that would be, None if it is no longer declared.
+        earlier: contracts the key had before `old`, newest first. What they hold is in the table still: a name that comes back must come back as it was.
+    """
+    if new is None:
+        return [] if old is None else [Change(kind="identity", path="key", breaking=True, words="it is no longer declared; its tables stay")]
+    if old is None and not earlier:
+        return [Change(kind="identity", path="key", breaking=False, words="declared for the first time")]
+    changes = compare(old, new) if old is not None else [Change(kind="identity", path="key", breaking=False, words="declared again")]
+    last, *older = [old, *earlier] if old is not None else earlier
+    if old is None:
+        changes += _declared_again(last, new)
+    back = list(_returned(last, new, older))
+    return [*(change for change in changes if change.path not in {one.path for one in back}), *back]
+
+
 def breaking(changes: list[Change]) -> list[Change]:
     """Those that need another name or a person's decision."""
     return [change for change in changes if change.breaking]
+
+
+def _declared_again(last: Contract, new: Contract) -> Iterator[Change]:
+    """What its stored rows cannot follow. Nobody sends or reads what was removed: fields and columns that are gone break nothing now."""
+    names = {column.name for column in new.columns}
+    for change in breaking(compare(last, new)):
+        if change.kind != "field" and (change.kind != "column" or change.path.removeprefix("columns.") in names):
+            yield change
+
+
+def _returned(last: Contract, new: Contract, older: Sequence[Contract]) -> Iterator[Change]:
+    """Columns that were once removed and come back as something else: the table has them still, as they were."""
+    here = {column.name for column in last.columns}
+    for column in new.columns:
+        was = next((each for version in older for each in version.columns if each.name == column.name), None)
+        if column.name not in here and was is not None:
+            for change in _column_changes(was, column):
+                if change.breaking:
+                    yield change.model_copy(update={"words": f"comes back as something else than the table holds: {change.words}"})
 
 
 def _identity(old: Contract, new: Contract) -> Iterator[Change]:
@@ -77,6 +119,10 @@ def _fields(old: tuple[WireField, ...], new: tuple[WireField, ...], path: str) -
             yield _field(at, False, "has another default")
         if was.type != field.type:
             yield from _type(was.type, field.type, at)
+        if was.description != field.description:
+            yield Change(kind="text", path=f"{at}.description", breaking=False, words="described otherwise")
+    if [name for name in before if name in after] != [name for name in after if name in before]:
+        yield _field(f"{path}.order", False, "fields stand in another order; they are told by name")
 
 
 def _type(old: WireType, new: WireType, path: str) -> Iterator[Change]:
@@ -123,7 +169,9 @@ def _columns(old: Contract, new: Contract) -> Iterator[Change]:
 
 def _column_changes(old: Column, new: Column) -> Iterator[Change]:
     if old.type != new.type:
-        yield _column(new.name, not _grown(old.type, new.type), f"was {old.type}, is {new.type}")
+        grown = takes_up(old.type, new.type)
+        told = "; new parts are null in partitions built before" if grown else ": a table keeps its types, and who passes it on is refused; use a new name"
+        yield _column(new.name, not grown, f"was {old.type}, is {new.type}{told}")
     if old.mark != new.mark:
         worse = old.mark is not None or new.mark != "people"
         yield _column(new.name, worse, f"was marked {_or_none(old.mark)}, is marked {_or_none(new.mark)}: stored rows are not what the new mark says")
@@ -133,13 +181,6 @@ def _column_changes(old: Column, new: Column) -> Iterator[Change]:
         yield _column(new.name, False, "is checked otherwise from now on")
     if old.description != new.description:
         yield Change(kind="text", path=f"columns.{new.name}.description", breaking=False, words="described otherwise")
-
-
-def _grown(old: str, new: str) -> bool:
-    """Whether a struct only gained parts at its end, which a table can take up: `STRUCT<a: INT>` -> `STRUCT<a: INT, b: INT>`, also in a list."""
-    while old.startswith("ARRAY<") and new.startswith("ARRAY<"):
-        old, new = old[6:-1], new[6:-1]
-    return old.startswith("STRUCT<") and new.startswith(old[:-1] + ", ")
 
 
 def _inputs(old: Contract, new: Contract) -> Iterator[Change]:
@@ -160,14 +201,31 @@ def _policies(old: Contract, new: Contract) -> Iterator[Change]:
         before, after = getattr(old, f"{name}_seconds"), getattr(new, f"{name}_seconds")
         if before != after:
             told = f"was {words(before) if before else 'not set'}, is {words(after) if after else 'not set'}"
-            told += ": older partitions are deleted" if name == "retention" and after < before else ""
-            yield Change(kind="policy", path=name, breaking=False, words=told)
-    for name in ("owner", "tier", "readers", "shared", "secrets", "ranged", "on_erase"):
+            shorter = name == "retention" and after < before
+            yield Change(kind="policy", path=name, breaking=shorter, words=told + (": older partitions are deleted" if shorter else ""))
+    yield from _access(old, new)
+    for name in ("tier", "secrets", "ranged", "on_erase"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
-            yield Change(kind="policy", path=name, breaking=False, words=f"was {_said(before)}, is {_said(after)}")
+            stays = name == "on_erase" and before == "rebuild"
+            told = f"was {_said(before)}, is {_said(after)}" + (": erased persons stay in what was built" if stays else "")
+            yield Change(kind="policy", path=name, breaking=stays, words=told)
     if old.lateness != new.lateness:
         yield Change(kind="policy", path="lateness", breaking=False, words="late rows are taken in otherwise")
+
+
+def _access(old: Contract, new: Contract) -> Iterator[Change]:
+    """Who may read: the owner and the readers. Whoever is let in was not there when the data was given."""
+    had = {old.owner, *old.readers}
+    for name in ("owner", "readers"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            let_in = [one for one in ((after,) if isinstance(after, str) else after) if one not in had]
+            told = f"was {_said(before)}, is {_said(after)}" + (f": access is widened, {', '.join(let_in)} may read now" if let_in else "")
+            yield Change(kind="policy", path=name, breaking=bool(let_in), words=told)
+    if old.shared != new.shared:
+        told = "access is widened: who reads what is made of it needs no right to it" if new.shared else "who reads what is made of it needs a right to it now"
+        yield Change(kind="policy", path="shared", breaking=new.shared, words=told)
 
 
 def _code(old: Contract, new: Contract) -> Iterator[Change]:
