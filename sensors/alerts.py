@@ -50,13 +50,15 @@ def alerts_sensor(domain: str, ledger: OpenLedger, deliver: Deliver | None = Non
         known = _TOLD.validate_json(context.cursor) if context.cursor else {}
         alarming = {f"{one.endpoint} {one.partition}": one for one in decisions if one.shown in _ALARMING}
         new = [one for name, one in alarming.items() if known.get(name) != one.shown]
-        over = sorted(known.keys() - alarming.keys())
+        # A pause mends nothing: what is paused is neither new nor over, and is not told again when the pause ends.
+        paused = {name: known[name] for one in decisions if one.paused and (name := f"{one.endpoint} {one.partition}") in known}
+        over = sorted(known.keys() - alarming.keys() - paused.keys())
         for message in messages(new, over, opened.registry.current()):
             send(message)
         # Only now: a message that could not be delivered is told again at the next tick.
         return dg.SensorResult(
             skip_reason=dg.SkipReason(f"{len(new)} new, {len(over)} over, {len(alarming)} in all"),
-            cursor=_TOLD.dump_json({name: str(one.shown) for name, one in alarming.items()}).decode(),
+            cursor=_TOLD.dump_json(paused | {name: str(one.shown) for name, one in alarming.items()}).decode(),
         )
 
     return tick

@@ -40,9 +40,10 @@ def end_runs(ledger: Ledger, instance: dg.DagsterInstance) -> int:
 def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
     """Closes the requests whose run has ended, notes which run serves the others, and lets expire what no live run serves; how many were closed.
 
-    Runs that ended without giving their leases back are declared ended first.
+    Runs that ended without giving their leases back are declared ended first, and pauses whose time is over are closed.
     """
     end_runs(ledger, instance)
+    ledger.pauses.settle()
     waiting = ledger.requests.open()
     if not waiting:
         return 0

@@ -81,7 +81,9 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
 def follow(ledger: Ledger, domain: str, before: Cursor) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
     """What changed since a cursor, and the cursor after it, with the partitions of `domain` that may have become stale by it among its pending ones."""
     contracts = ledger.registry.current()
-    if len(before.partitions) >= MAX_PENDING:
+    # What is paused stays in the cursor until it is resumed: it must not keep the rest of the domain from being followed.
+    paused = ledger.pauses.of(before.pending)
+    if sum(endpoint not in paused for endpoint, _ in before.partitions) >= MAX_PENDING:
         return [], [], before
     landed, landed_to = ledger.landing.changed_since(before.landed, _CHANGES)
     content, content_to = ledger.partitions.changed_since(before.content, _CHANGES)

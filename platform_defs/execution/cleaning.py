@@ -51,12 +51,14 @@ class Batch:
     Attributes:
         late: paths of those that were sealed after the partition's first build.
         parked: of these, those beyond the last settle age: their good rows go to the late lane.
+        reopened: rows that were parked earlier are taken in: the late lane is written even if nothing is left for it.
     """
 
     key: str
     segments: tuple[Segment, ...]
     late: frozenset[str] = frozenset()
     parked: frozenset[str] = frozenset()
+    reopened: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Cleaned:
     """One partition, staged.
 
     Attributes:
-        late_path: folder of the rows for the late lane; None if it has no parked segment.
+        late_path: folder of the rows for the late lane; None if it has no parked segment and never had one that was taken in since.
     """
 
     staged: Staged
@@ -133,7 +135,7 @@ class Cleaner:
         notes = {"late rows": late, "values without their person": lost}
         notes = {name: number for name, number in notes.items() if number}
         staged = Staged(batch.key, f"{base}/_part={batch.key}", counts=counts, seconds=seconds, has_failed=True, has_origin=True, notes=notes)
-        return Cleaned(staged, f"{base}/_part={_LATE}{batch.key}" if batch.parked else None)
+        return Cleaned(staged, f"{base}/_part={_LATE}{batch.key}" if batch.parked or batch.reopened else None)
 
     # --- lines -----------------------------------------------------------------------------------------------------------------------------------
 

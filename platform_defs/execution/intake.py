@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
@@ -25,7 +26,7 @@ from platform_defs.ledger.landing import SegmentRow
 from platform_defs.planning.closing import closing
 from platform_defs.planning.digest import segments_digest
 from platform_defs.planning.facts import Published
-from platform_defs.planning.lateness import is_parked
+from platform_defs.planning.lateness import is_parked, reopening_pins
 from platform_defs.privacy.pseudonyms import PrivateFolder
 
 FUNCTION = "intake"
@@ -47,6 +48,7 @@ class IntakeStep:
         ledger, event = self._platform.ledger, self._contract.key
         segments, expired = ledger.landing.segments(event, keys), ledger.landing.expired(event, keys)
         published, receivers = ledger.partitions.published(event, keys), ledger.landing.receivers()
+        reopened = ledger.reopenings.of(event, keys)
         now = self._platform.clock()
         hold = self._contract.lateness.hold_seconds if self._contract.lateness else None
         plans: dict[str, Planned | Waiting | Failure] = {}
@@ -58,8 +60,8 @@ class IntakeStep:
                     plans[key] = Waiting(key, state.waits_for or (f"{event} {key}",), state.words)
                     continue
                 without = state.without
-            batch = self._batch(key, segments[key], published.get(key))
-            plans[key] = self._taking.gone(batch, key in expired) or self._taking.planned(batch, without)
+            batch = self._batch(key, segments[key], published.get(key), reopened.get(key))
+            plans[key] = self._taking.gone(batch, key in expired) or _reopened(self._taking.planned(batch, without), batch, reopened.get(key))
             self._batches[key] = batch
         return plans
 
@@ -68,7 +70,7 @@ class IntakeStep:
         return self._taking.staged([self._batches[each.key] for each in planned], run)
 
     def published(self, keys: Sequence[str], run: StepRun) -> None:
-        """Puts the parked rows of these hours into the late lane, replacing what was there: a repeated run changes nothing."""
+        """Puts the parked rows of these hours into the late lane, replacing what was there: a repeated run changes nothing, a reopened hour has none."""
         parked = {key: path for key in keys if (path := self._taking.cleaned[key].late_path) is not None}
         if not parked:
             return
@@ -84,11 +86,20 @@ class IntakeStep:
         """Deletes the private files."""
         self._taking.close()
 
-    def _batch(self, key: str, rows: Sequence[SegmentRow], version: Published | None) -> Batch:
+    def _batch(self, key: str, rows: Sequence[SegmentRow], version: Published | None, reopened: datetime | None) -> Batch:
         first, lateness = version.first_built_at if version else None, self._contract.lateness
-        parked = {row.segment.path for row in rows if lateness is not None and is_parked(lateness, first, row.sealed_at)}
+        parked = {row.segment.path for row in rows if lateness is not None and is_parked(lateness, first, row.sealed_at, reopened)}
         late = {row.segment.path for row in rows if first is not None and row.sealed_at > first}
-        return Batch(key, tuple(row.segment for row in rows), frozenset(late), frozenset(parked))
+        return Batch(key, tuple(row.segment for row in rows), frozenset(late), frozenset(parked), reopened is not None)
+
+
+def _reopened(planned: Planned, batch: Batch, at: datetime | None) -> Planned:
+    """A reopened hour is another hour than before, though its segments are the same; which reopening it took up is kept beside its version."""
+    if at is None:
+        return planned
+    pins = reopening_pins(at)
+    segments = [(segment.path, segment.sha256) for segment in batch.segments]
+    return replace(planned, digest=segments_digest([*segments, *pins.items()]), pins=pins)
 
 
 class Taking:

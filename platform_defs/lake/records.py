@@ -77,6 +77,8 @@ class DecisionRecord(Stored):
     Attributes:
         id: unique, a file name; a repeated write of the same decision is one record.
         decision: what, in one word (`lost`, `reopen`, `pause`). role: in whose name, `team:listening`; no person's name.
+        subject: what it is about, where that is no endpoint: a domain, a receiver.
+        until: when it ends by itself; None: never.
         note: why, as the person put it.
     """
 
@@ -86,6 +88,8 @@ class DecisionRecord(Stored):
     decision: str
     endpoint: str | None = None
     partitions: tuple[str, ...] = ()
+    subject: str | None = None
+    until: AwareDatetime | None = None
     role: str | None = None
     note: str = ""
     at: AwareDatetime

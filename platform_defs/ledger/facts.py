@@ -16,6 +16,7 @@ from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of
 from platform_defs.ledger import schema
 from platform_defs.ledger.landing import receivers
 from platform_defs.ledger.partitions import decode
+from platform_defs.ledger.pauses import open_pauses
 from platform_defs.ledger.registry import Registry
 from platform_defs.ledger.store import Store, UnknownEndpoint, slots
 from platform_defs.ledger.troubles import trouble
@@ -81,10 +82,11 @@ class PlannerReads:
                 for row in connection.execute(text(_LANDED), values)
             }
             flight = self._in_flight(connection, values, keyed)
-            known = tuple(receivers(connection))
-        parts = [_by_endpoint(found) for found in (published, troubles, flight, landed)]
+            reopened = {keyed(row.endpoint_id, row.partition): row.at for row in connection.execute(text(_REOPENED), values)}
+            known, pauses = tuple(receivers(connection)), tuple(open_pauses(connection))
+        parts = [_by_endpoint(found) for found in (published, troubles, flight, landed, reopened)]
         endpoints = {key: EndpointFacts(contracts[key], *(part.get(key, {}) for part in parts)) for key in sorted(spans)}
-        return Facts(since, until, tuple(keys), endpoints, known)
+        return Facts(since, until, tuple(keys), endpoints, known, pauses)
 
     def frontiers(self, since: datetime, until: datetime) -> dict[str, Ranges]:
         """What is published of every endpoint in force within a span: ranges (first, last) of partition numbers, ends included, in order.
@@ -141,6 +143,7 @@ class PlannerReads:
 
 _TROUBLES = f"SELECT x.*, r.run_id FROM exceptions x JOIN {_SPANS} ON x.endpoint_id = w.id AND x.partition BETWEEN w.low AND w.high JOIN runs r ON r.id = x.run"  # noqa: S608
 _LANDED = f"SELECT l.* FROM landed_partitions l JOIN {_SPANS} ON l.endpoint_id = w.id AND l.partition BETWEEN w.low AND w.high"  # noqa: S608
+_REOPENED = f"SELECT o.* FROM reopenings o JOIN {_SPANS} ON o.endpoint_id = w.id AND o.partition BETWEEN w.low AND w.high"  # noqa: S608
 _REQUESTED = (
     "SELECT w.id, w.low, w.high, q.first, q.last, q.run_id, q.requested_at FROM requests q "  # noqa: S608
     f"JOIN {_SPANS} ON w.id = ANY(q.endpoints) AND q.first <= w.high AND q.last >= w.low WHERE q.closed_at IS NULL ORDER BY q.id"

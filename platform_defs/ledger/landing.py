@@ -77,6 +77,22 @@ class Landing:
         if not self._set_state(receiver, "lost", why):
             raise LookupError(f"no receiver {receiver!r}; known: {', '.join(r.id for r in self.receivers()) or 'none'}")
 
+    def find(self, receiver: str) -> bool:
+        """A person takes a lost receiver back: hours wait for it again, until it beats or their hold is over. False if it is not lost."""
+        with self._store.transaction() as connection:
+            statement = text("UPDATE receivers SET state = 'live', why = NULL WHERE id = :id AND state = 'lost'")
+            return connection.execute(statement, {"id": receiver}).rowcount == 1
+
+    def restore_lost(self, receiver: str, why: str, at: datetime) -> None:
+        """Says again, from its record, that a receiver was given up at `at`; not if it beat since. One that is not known any more is known again, by
+        its seals."""
+        statement = text(
+            "INSERT INTO receivers AS r (id, sealed_until, beat_at, state, why) SELECT :id, max(sealed_until), coalesce(max(sealed_at), :at), 'lost', :why "
+            "FROM seals WHERE receiver = :id AND sealed_at <= :at ON CONFLICT (id) DO UPDATE SET state = 'lost', why = excluded.why WHERE r.beat_at <= :at"
+        )
+        with self._store.transaction() as connection:
+            connection.execute(statement, {"id": receiver, "why": why, "at": at})
+
     def receivers(self) -> list[Receiver]:
         """All receivers that ever beat, by id."""
         with self._store.engine.connect() as connection:
@@ -265,8 +281,8 @@ class Landing:
 
 def receivers(connection: Connection) -> list[Receiver]:
     """All receivers, by id."""
-    rows = connection.execute(text("SELECT id, sealed_until, beat_at, state FROM receivers ORDER BY id")).all()
-    return [Receiver(row.id, row.sealed_until, row.beat_at, row.state) for row in rows]
+    rows = connection.execute(text("SELECT id, sealed_until, beat_at, state, why FROM receivers ORDER BY id")).all()
+    return [Receiver(row.id, row.sealed_until, row.beat_at, row.state, row.why) for row in rows]
 
 
 def _newest_seal(rows: list[SegmentRow]) -> list[SegmentRow]:

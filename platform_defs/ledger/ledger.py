@@ -10,7 +10,9 @@ from platform_defs.ledger.facts import PlannerReads
 from platform_defs.ledger.landing import Landing
 from platform_defs.ledger.leases import Leases
 from platform_defs.ledger.partitions import Partitions
+from platform_defs.ledger.pauses import Pauses
 from platform_defs.ledger.registry import Registry
+from platform_defs.ledger.reopenings import Reopenings
 from platform_defs.ledger.requests import Requests
 from platform_defs.ledger.store import Store
 from platform_defs.ledger.troubles import Troubles
@@ -37,6 +39,8 @@ class Ledger:
         self.partitions = Partitions(self.store, self.attempts, self.troubles)
         self.leases = Leases(self.store)
         self.requests = Requests(self.store)
+        self.pauses = Pauses(self.store, self.registry, self.transitions)
+        self.reopenings = Reopenings(self.store)
         self.planner = PlannerReads(self.store, self.registry)
 
     def create(self) -> None:

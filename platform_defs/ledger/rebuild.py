@@ -1,7 +1,8 @@
 """The ledger made anew from what does not lie in it: landing manifests and the lake's records.
 
-Contracts come from `apply`, before. What only the ledger knew is gone with it: open requests, leases, failures and their retries, history older than its
-records. Receivers make themselves known with their next beat; until then hours close without them, and what they bring is late.
+Contracts come from `apply`, before. What people decided (pauses, reopened hours, lost receivers) comes back from their records. What only the ledger
+knew is gone with it: open requests, leases, failures and their retries, history older than its records. Receivers make themselves known with their next
+beat; until then hours close without them, and what they bring is late.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from platform_defs.contracts.partitions import cadence_of
 from platform_defs.lake.landing import SealManifest
 from platform_defs.lake.records import BuildRecord, DecisionRecord, PublishedPartition, RefusedPartition
 from platform_defs.ledger.attempts import KEEP_DAYS
+from platform_defs.ledger.decisions import restore_all
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Counts, Published
@@ -33,6 +35,8 @@ _EMPTIED = (
     "transitions",
     "leases",
     "requests",
+    "pauses",
+    "reopenings",
 )
 
 
@@ -42,13 +46,14 @@ class LedgerBusy(RuntimeError):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How much was read back. `unknown`: endpoints that have records and no contract any more; their partitions were left out."""
+    """How much was read back. `unknown`: endpoints that have records and no contract any more; their partitions were left out. `decisions`: of people."""
 
     seals: int
     segments_gone: int
     published: int
     refused: int
     unknown: tuple[str, ...]
+    decisions: int = 0
 
 
 def rebuild(
@@ -77,8 +82,9 @@ def rebuild(
     known = {(contract.key, contract.cadence) for contract in ledger.registry.current().values()}
     unknown: set[str] = set()
     published = refused = 0
+    decided: list[DecisionRecord] = []
     oldest = ledger.store.clock() - timedelta(days=KEEP_DAYS)
-    for record, outcomes in _in_order(records):
+    for record, outcomes in _in_order(_builds(records, decided)):
         kept = [outcome for outcome in outcomes if (outcome.endpoint, cadence_of(outcome.partition)) in known]
         unknown |= {outcome.endpoint for outcome in outcomes} - {outcome.endpoint for outcome in kept}
         times = [outcome.published.built_at for outcome in kept if outcome.published] or [record.at]
@@ -86,7 +92,7 @@ def rebuild(
         ledger.partitions.record(kept, run, history=record.at >= oldest)
         published += sum(outcome.state == "published" for outcome in kept)
         refused += sum(outcome.state == "refused" for outcome in kept)
-    return Rebuilt(seals, gone, published, refused, tuple(sorted(unknown)))
+    return Rebuilt(seals, gone, published, refused, tuple(sorted(unknown)), restore_all(ledger, decided))
 
 
 def _empty(ledger: Ledger) -> None:
@@ -99,12 +105,20 @@ def _empty(ledger: Ledger) -> None:
         connection.execute(text(f"TRUNCATE {', '.join(_EMPTIED)}"))
 
 
-def _in_order(records: Iterable[BuildRecord | DecisionRecord]) -> Iterator[tuple[BuildRecord, list[Outcome]]]:
+def _builds(records: Iterable[BuildRecord | DecisionRecord], decided: list[DecisionRecord]) -> Iterator[BuildRecord]:
+    """The records of builds as they come; those of decisions go to `decided`: there are few, and they are put back when all else is there."""
+    for record in records:
+        if isinstance(record, BuildRecord):
+            yield record
+        else:
+            decided.append(record)
+
+
+def _in_order(builds: Iterable[BuildRecord]) -> Iterator[tuple[BuildRecord, list[Outcome]]]:
     """What was published and refused, oldest first, in pieces of one record.
 
     A run's record of a day is one file with the time of its last word, so two runs that took turns overlap: a day is put in order partition by partition.
     """
-    builds = (record for record in records if isinstance(record, BuildRecord))
     for _, day in groupby(builds, key=lambda record: record.at.date()):
         entries: list[tuple[datetime, int, BuildRecord, Outcome]] = []
         for number, record in enumerate(day):

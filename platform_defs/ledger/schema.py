@@ -190,6 +190,27 @@ account_days = Table(  # summed by day of sealing; the manifests keep each seal'
     Column("reasons", JSONB, nullable=False),
 )
 
+# --- what people decided: kept beside the lake too (lake.records), from where it is restored ---------------------------------------------------
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),  # a domain, or the key of an endpoint
+    Column("why", Text, nullable=False),
+    _instant("since"),
+    _instant("until", nullable=True),
+    _instant("ended_at", nullable=True),
+    Index("pauses_open", "name", unique=True, postgresql_where=text("ended_at IS NULL")),
+)
+reopenings = Table(  # event hours that take the rows parked so far, in this and every later build
+    "reopenings",
+    metadata,
+    Column("endpoint_id", Integer, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    _instant("at"),
+    Column("why", Text, nullable=False),
+)
+
 # --- what is done about it -------------------------------------------------------------------------------------------------------------------
 fence = Sequence("fence", metadata=metadata)
 leases = Table(

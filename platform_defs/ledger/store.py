@@ -33,6 +33,7 @@ class Lock(IntEnum):
     LANDING_ORDER = 7303
     PARTITION_ORDER = 7304
     REQUESTS = 7305
+    PAUSES = 7306
 
 
 class Store:

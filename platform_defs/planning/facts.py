@@ -133,12 +133,30 @@ class Receiver:
     Attributes:
         sealed_until: every event it accepted before this instant is in a segment; None: it never sealed.
         state: `live` counts for closing; `gone` deregistered cleanly; `lost` was given up by a person.
+        why: why it was given up, as that person put it.
     """
 
     id: str
     sealed_until: datetime | None
     beat_at: datetime
     state: Literal["live", "lost", "gone"]
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person's word that a domain or an endpoint is left alone for a while. Which endpoints it holds for is said in pausing.
+
+    Attributes:
+        name: a domain, or the key of an endpoint.
+        why: as the person put it.
+        until: when it ends by itself; None: when a person ends it.
+    """
+
+    name: str
+    why: str
+    since: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,7 @@ class EndpointFacts:
 
     Attributes:
         landed: by hour, of an event type.
+        reopened: hours of an event type whose parked rows a person wants in, with when that was said.
     """
 
     contract: Contract
@@ -154,6 +173,7 @@ class EndpointFacts:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     in_flight: Mapping[str, InFlight] = field(default_factory=dict)
     landed: Mapping[str, Landed] = field(default_factory=dict)
+    reopened: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def cadence(self) -> Cadence:
@@ -170,6 +190,7 @@ class Facts:
         asked: the endpoints to decide about, by key; the others are there because these read them.
         endpoints: by key.
         receivers: all that ever beat and were not forgotten.
+        pauses: those nobody has ended; expired ones may be among them.
     """
 
     since: datetime
@@ -177,3 +198,4 @@ class Facts:
     asked: tuple[str, ...]
     endpoints: Mapping[str, EndpointFacts]
     receivers: tuple[Receiver, ...] = ()
+    pauses: tuple[Pause, ...] = ()

@@ -13,6 +13,7 @@ from platform_defs.planning.facts import Landed, Published
 
 # Rows beyond the last settle age go to the late table; one visit a day is enough for rows that change no table readers wait for.
 PARK_EVERY = timedelta(days=1)
+REOPENED = "reopened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,22 @@ def late_rows(policy: LatenessPolicy, published: Published, landed: Landed | Non
     return Late(rows, at <= now, at)
 
 
-def is_parked(policy: LatenessPolicy, first_built_at: datetime | None, sealed_at: datetime) -> bool:
+def is_parked(policy: LatenessPolicy, first_built_at: datetime | None, sealed_at: datetime, reopened_at: datetime | None = None) -> bool:
     """Whether a segment's rows go to the late table: it was sealed beyond the last settle age after the hour's first build.
 
-    An hour that was never built takes all rows however old, and a policy whose last age is 0 always rebuilds.
+    An hour that was never built takes all rows however old, a policy whose last age is 0 always rebuilds, and a reopened hour takes all that was sealed
+    before it was reopened, in every later build too.
     """
     last = max(policy.settle_seconds, default=0)
-    return first_built_at is not None and last > 0 and sealed_at > first_built_at + timedelta(seconds=last)
+    beyond = first_built_at is not None and last > 0 and sealed_at > first_built_at + timedelta(seconds=last)
+    return beyond and not (reopened_at is not None and sealed_at <= reopened_at)
+
+
+def reopening_pins(reopened_at: datetime | None) -> dict[str, str]:
+    """What a build that took up a reopening keeps beside its version: by it the planner sees whether it still has to be taken up."""
+    return {} if reopened_at is None else {REOPENED: reopened_at.isoformat()}
+
+
+def awaits_reopening(published: Published, reopened_at: datetime | None) -> bool:
+    """Whether a built hour was reopened and no build has taken that up. When the last build ended says nothing: it may have begun before."""
+    return reopened_at is not None and published.pins.get(REOPENED) != reopened_at.isoformat()

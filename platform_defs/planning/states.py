@@ -5,7 +5,7 @@ Order of judgement for one partition: in flight; in trouble; never built (closed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,20 +13,23 @@ from enum import StrEnum
 from platform_defs.contracts.contract import AsOfInput, Contract
 from platform_defs.contracts.partitions import key_of, keys_between, shift, window_of
 from platform_defs.planning.closing import GRACE, closing
-from platform_defs.planning.facts import EndpointFacts, Facts, Published, Trouble
+from platform_defs.planning.facts import EndpointFacts, Facts, Pause, Published, Trouble
 from platform_defs.planning.inputs import InputsView, Missing, view_inputs
-from platform_defs.planning.lateness import late_rows
+from platform_defs.planning.lateness import late_rows, awaits_reopening
 from platform_defs.planning.levels import levels
+from platform_defs.planning.pausing import pause_words, pauses_of
 from platform_defs.planning.windows import before_start, keys_read
 
 LOOK_BACK = timedelta(hours=48)
 # A wave of rebuilds goes level by level; what waits for it does so no longer than this, or a stream of late rows would hold it for ever.
 WAVE = timedelta(hours=1)
+# How many levels of readers a wave is looked for below a partition.
+_DEEP = 50
 RECHECK_EVERY = {"hourly": timedelta(hours=1), "daily": timedelta(hours=6)}
 
 
 class PartitionState(StrEnum):
-    """States of DESIGN 1. `overdue` is one seen from outside (`Decision.shown`): an overdue partition is still waiting, due, failed, ..."""
+    """States of DESIGN 1. `overdue` and `paused` are seen from outside (`Decision.shown`): an overdue partition is still waiting, due, failed, ..."""
 
     WAITING = "waiting"
     DUE = "due"
@@ -39,6 +42,11 @@ class PartitionState(StrEnum):
     FAILED = "failed"
     STUCK = "stuck"
     OVERDUE = "overdue"
+    PAUSED = "paused"
+
+
+# Of these a pause changes nothing but that the planner asks for nothing.
+_AT_REST = frozenset({PartitionState.REQUESTED, PartitionState.RUNNING, PartitionState.CURRENT, PartitionState.OUTDATED})
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Decision:
         attempt: 1, more after failures.
         next_look: when this may change by time alone; None if only something else can change it.
         late: rows that landed and are in no table yet.
+        paused: a person left it alone, so that nothing is done about the state it is in and no deadline counts.
     """
 
     endpoint: str
@@ -67,67 +76,89 @@ class Decision:
     attempt: int = 1
     next_look: datetime | None = None
     late: int = 0
+    paused: bool = False
 
     @property
     def shown(self) -> PartitionState:
-        """The state as people are told: `overdue` where a deadline has passed."""
-        return PartitionState.OVERDUE if self.overdue else self.state
+        """The state as people are told: `paused` where it is left alone, `overdue` where a deadline has passed."""
+        return PartitionState.PAUSED if self.paused else PartitionState.OVERDUE if self.overdue else self.state
 
 
 @dataclass
 class _Round:
-    """One round of decisions. `moving`: partitions that are being built or will be, or read one that is: their readers' rebuilds wait for the wave."""
+    """One round of decisions.
+
+    Attributes:
+        moving: partitions that are being built or will be; rebuilds of what reads them, over any levels between, wait for the wave.
+        still: found to read nothing that moves.
+    """
 
     facts: Facts
     now: datetime
     look_back: timedelta
     contracts: Mapping[str, Contract]
+    pauses: Mapping[str, Pause]
     moving: set[tuple[str, str]] = field(default_factory=set)
+    still: set[tuple[str, str]] = field(default_factory=set)
 
 
-def decide(facts: Facts, now: datetime, look_back: timedelta = LOOK_BACK) -> list[Decision]:
+def decide(facts: Facts, now: datetime, look_back: timedelta = LOOK_BACK, only: Collection[tuple[str, str]] | None = None) -> list[Decision]:
     """The state of each partition of the endpoints asked about that has ended, begins in the facts' span, and is neither before start nor past retention.
 
     Args:
         look_back: what was never built is asked for by the planner only this long after its end; later a person asks.
+        only: decide about these partitions (endpoint, key) alone; None: about all.
 
     Returns:
         Decisions by level of the graph, then endpoint and partition.
     """
     contracts = {key: each.contract for key, each in facts.endpoints.items()}
     level = levels(contracts.values())
-    round_ = _Round(facts, now, look_back, contracts)
+    round_ = _Round(facts, now, look_back, contracts, pauses_of(facts.pauses, contracts, now))
     for key, each in facts.endpoints.items():
         round_.moving |= {(key, partition) for partition in each.in_flight}
     decided: list[Decision] = []
+    wanted: dict[str, list[str]] = {}
+    for key, partition in only or ():
+        wanted.setdefault(key, []).append(partition)
     for key in sorted(facts.asked, key=lambda k: (level[k], k)):
         contract = contracts[key]
-        for partition in _partitions(contract, facts, now):
+        for partition in _partitions(contract, facts, now, None if only is None else sorted(wanted.get(key, ()))):
             decision = _judge(round_, facts.endpoints[key], partition)
-            if decision.ask or _reads_moving(round_, contract, partition):
+            if decision.ask:
                 round_.moving.add((key, partition))
             decided.append(decision)
     return decided
 
 
-def _partitions(contract: Contract, facts: Facts, now: datetime) -> Iterable[str]:
+def _partitions(contract: Contract, facts: Facts, now: datetime, only: Iterable[str] | None) -> Iterable[str]:
     newest = shift(key_of(contract.cadence, min(facts.until, now)), -1)
-    for key in keys_between(key_of(contract.cadence, facts.since), newest):
+    for key in keys_between(key_of(contract.cadence, facts.since), newest) if only is None else only:
         window = window_of(key)
-        if window.start >= facts.since and not before_start(contract, key) and window.end > now - timedelta(seconds=contract.retention_seconds):
+        if window.start < facts.since or key > newest or window.cadence != contract.cadence:
+            continue
+        if not before_start(contract, key) and window.end > now - timedelta(seconds=contract.retention_seconds):
             yield key
 
 
-def _reads_moving(round_: _Round, contract: Contract, partition: str) -> bool:
-    if not round_.moving:
+def _reads_moving(round_: _Round, contract: Contract, partition: str, deep: int = _DEEP) -> bool:
+    """Whether what a partition reads is moving, or reads what is: nothing moves through an endpoint that is paused."""
+    if not round_.moving or not deep or (contract.key, partition) in round_.still:
         return False
-    return any(
-        (item.endpoint, each) in round_.moving
-        for item in contract.inputs
-        if not isinstance(item, AsOfInput)
-        for each in keys_read(item, partition, round_.contracts[item.endpoint].cadence)
-        if (item.endpoint, each) != (contract.key, partition)
-    )
+    for item in contract.inputs:
+        read = round_.contracts.get(item.endpoint)
+        if read is None or isinstance(item, AsOfInput):
+            continue
+        through = item.endpoint not in round_.pauses
+        for each in keys_read(item, partition, read.cadence):
+            if (item.endpoint, each) == (contract.key, partition):
+                continue
+            if (item.endpoint, each) in round_.moving:
+                return True
+            if through and window_of(each).start >= round_.facts.since and _reads_moving(round_, read, each, deep - 1):
+                return True
+    round_.still.add((contract.key, partition))
+    return False
 
 
 def _judge(round_: _Round, mine: EndpointFacts, partition: str) -> Decision:
@@ -148,7 +179,19 @@ def _judge(round_: _Round, mine: EndpointFacts, partition: str) -> Decision:
     deadline = contract.ready_within_seconds
     if published is None and deadline is not None and now > window_of(partition).end + timedelta(seconds=deadline):
         found = replace(found, overdue=True)
-    return found
+    return _paused(round_, found)
+
+
+def _paused(round_: _Round, found: Decision) -> Decision:
+    """What a pause makes of a decision: nothing is asked for, no deadline counts. Whoever waits for a paused endpoint is told so."""
+    pause = round_.pauses.get(found.endpoint)
+    if pause is None:
+        rest = {each.endpoint: round_.pauses[each.endpoint] for each in found.waiting_for if each.endpoint in round_.pauses}
+        told = "".join(f"; {endpoint} is {pause_words(each)} (`backline resume {each.name}`)" for endpoint, each in rest.items())
+        return replace(found, reason=found.reason + told) if told else found
+    if found.state in _AT_REST:
+        return replace(found, ask=False, overdue=False)
+    return replace(found, ask=False, overdue=False, paused=True, reason=f"{pause_words(pause)}; {found.state}: {found.reason}")
 
 
 # one kind each
@@ -158,7 +201,9 @@ def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Publi
     contract, now = mine.contract, round_.now
     landed, trouble = mine.landed.get(partition), mine.troubles.get(partition)
     policy = contract.lateness
-    moved = trouble is not None and landed is not None and landed.last_sealed_at > trouble.at
+    reopened = mine.reopened.get(partition)
+    news = [at for at in (landed.last_sealed_at if landed else None, reopened) if at is not None]
+    moved = trouble is not None and any(at > trouble.at for at in news)
     if published is None:
         close = closing(partition, now, round_.facts.receivers, policy.hold_seconds if policy else None)
         if not close.closed:
@@ -167,6 +212,8 @@ def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Publi
         return _unbuilt(round_, contract, partition, trouble, moved, b"", f"closed, {rows}")
     if trouble is not None and trouble.state != "waiting":
         return _troubled(round_, contract, partition, trouble, moved, b"")
+    if awaits_reopening(published, reopened):
+        return Decision(contract.key, partition, PartitionState.STALE, f"reopened at {reopened:%Y-%m-%d %H:%M}: its parked rows join it", ask=True)
     if policy is not None:
         late = late_rows(policy, published, landed, now)
         # A build that found it current after the last segment came knows better than a sum of rows.

@@ -9,7 +9,7 @@ from typing import Any
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import window_of
-from platform_defs.planning.facts import Counts, EndpointFacts, Facts, InFlight, Landed, Published, Receiver, Trouble
+from platform_defs.planning.facts import Counts, EndpointFacts, Facts, InFlight, Landed, Pause, Published, Receiver, Trouble
 from platform_defs.planning.inputs import view_inputs
 from platform_defs.planning.states import Decision, decide
 
@@ -25,8 +25,9 @@ class World:
     """Facts that can be changed one at a time. `build` publishes as a run would, from what is published then."""
 
     def __init__(self, *contracts: Contract) -> None:
-        self.facts = {contract.key: EndpointFacts(contract, {}, {}, {}, {}) for contract in contracts}
+        self.facts = {contract.key: EndpointFacts(contract, {}, {}, {}, {}, {}) for contract in contracts}
         self.receivers: list[Receiver] = []
+        self.pauses: list[Pause] = []
 
     def build(self, endpoint: str, *partitions: str, when: datetime | None = None, content: str = "c", **given: Any) -> None:
         for partition in partitions:
@@ -71,7 +72,7 @@ class World:
 
     def decide(self, now: datetime, since: datetime = MIDNIGHT, asked: Iterable[str] | None = None) -> dict[str, Decision]:
         """Decisions by `endpoint partition`."""
-        facts = Facts(since, now, tuple(asked or self.facts), self.facts, tuple(self.receivers))
+        facts = Facts(since, now, tuple(asked or self.facts), self.facts, tuple(self.receivers), tuple(self.pauses))
         return {f"{each.endpoint} {each.partition}": each for each in decide(facts, now)}
 
     @property
@@ -90,3 +91,6 @@ class World:
 
     def landed(self, endpoint: str) -> dict[str, Landed]:
         return self.facts[endpoint].landed  # type: ignore[return-value]
+
+    def reopened(self, event: str) -> dict[str, datetime]:
+        return self.facts[event].reopened  # type: ignore[return-value]
