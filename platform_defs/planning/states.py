@@ -15,7 +15,7 @@ from platform_defs.contracts.partitions import key_of, keys_between, shift, wind
 from platform_defs.planning.closing import GRACE, closing
 from platform_defs.planning.facts import EndpointFacts, Facts, Pause, Published, Trouble
 from platform_defs.planning.inputs import InputsView, Missing, view_inputs
-from platform_defs.planning.lateness import late_rows, awaits_reopening
+from platform_defs.planning.lateness import awaits_reopening, late_rows
 from platform_defs.planning.levels import levels
 from platform_defs.planning.pausing import pause_words, pauses_of
 from platform_defs.planning.windows import before_start, keys_read
