@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,20 @@ query Status($id: String!) {
 _CANCEL = """
 mutation Cancel($id: String!) {
   cancelPartitionBackfill(backfillId: $id) { __typename ... on CancelBackfillSuccess { backfillId } ... on PythonError { message } }
+}
+"""
+
+_RETRY = """
+mutation Retry($params: ReexecutionParams!) {
+  reexecutePartitionBackfill(reexecutionParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+    ... on InvalidSubsetError { message }
+    ... on PartitionSetNotFoundError { message }
+    ... on PartitionKeysNotFoundError { message }
+  }
 }
 """
 
@@ -152,14 +166,27 @@ class DagsterClient:
         Returns:
             The backfill's id. Raises DagsterRefused if Dagster will not start it.
         """
+        return self.backfill_ranges({key: [ends] for key, ends in targets.items()}, title=title, tags=tags)
+
+    def backfill_ranges(self, targets: Mapping[str, Sequence[tuple[str, str]]], *, title: str, tags: Mapping[str, str] | None = None) -> str:
+        """As `backfill`, of several ranges of each endpoint."""
         params = {
             "partitionsByAssets": [
-                {"assetKey": {"path": key.split("/")}, "partitions": {"range": {"start": first, "end": last}}} for key, (first, last) in targets.items()
+                {"assetKey": {"path": key.split("/")}, "partitions": {"ranges": [{"start": first, "end": last} for first, last in ends]}}
+                for key, ends in targets.items()
             ],
             "title": title,
             "tags": [{"key": key, "value": value} for key, value in (tags or {}).items()],
         }
         return str(_good(self.query(_LAUNCH, params=params)["launchPartitionBackfill"], "LaunchBackfillSuccess")["backfillId"])
+
+    def retry_backfill(self, backfill_id: str) -> str:
+        """Starts a backfill of what is not built yet of one that has ended (cancelled, or with failures); the new one's id.
+
+        Raises DagsterRefused where nothing is left to build, while it still goes on, or if the id is unknown.
+        """
+        params = {"parentRunId": backfill_id, "strategy": "FROM_FAILURE"}
+        return str(_good(self.query(_RETRY, params=params)["reexecutePartitionBackfill"], "LaunchBackfillSuccess")["backfillId"])
 
     def backfill_status(self, backfill_id: str) -> BackfillStatus:
         """How far it is; raises DagsterRefused for an unknown id."""
