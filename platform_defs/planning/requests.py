@@ -1,7 +1,10 @@
-"""From decisions to runs: which due partitions are asked for together. Opening requests and starting runs is not done here.
+"""From decisions to runs: which due partitions are asked for together, and which of those runs a tick asks for. Nothing is opened or started here.
 
 A run holds one level of the graph (no asset beside its own upstream), at most 50 assets, 24 hours or 7 days, one domain, one cadence, one contiguous range,
 and never a partition that was not asked for.
+
+A tick asks for no more than its room. While everything fits, all of it goes, high tier first; beyond, every tier keeps a tenth of the room, and within a
+tier the newest partition of every endpoint goes before its gaps, but not for ever: the oldest gaps have a quarter of the tier's places.
 """
 
 from __future__ import annotations
@@ -10,13 +13,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from platform_defs.contracts.contract import Contract, Tier
-from platform_defs.contracts.partitions import Cadence, index_of, keys_between, ranges, start_of
+from platform_defs.contracts.partitions import Cadence, index_of, key_at, start_of
 from platform_defs.planning.digest import inputs_digest
 from platform_defs.planning.levels import levels
 from platform_defs.planning.states import Decision
 
 MAX_ASSETS = 50
 MAX_KEYS: dict[Cadence, int] = {"hourly": 24, "daily": 7}
+# What one tick of one schedule asks for at most. Each run is launched by the daemon before it looks at the next schedule.
+MAX_RUNS = 100
+MAX_PARTITIONS = 20_000
+# Of both, what every tier gets whatever the others want: one part in so many.
+_RESERVED = 10
+# Of a tier's places one in so many goes to the oldest gaps.
+_OLDEST_EACH = 4
+# Where gaps lie scattered, short ranges are shared by more endpoints than long ones.
+_CUTS: dict[Cadence, tuple[int, ...]] = {"hourly": (24, 6, 1), "daily": (7, 1)}
+_TIERS: tuple[Tier, ...] = ("high", "normal", "low")
 _RANK: dict[Tier, int] = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -40,43 +53,120 @@ class RunRequestPlan:
     inputs: bytes = b""
     attempt: int = 1
 
+    @property
+    def partitions(self) -> int:
+        """Partitions in it."""
+        return len(self.endpoints) * (index_of(self.last) - index_of(self.first) + 1)
 
-def plan_requests(decisions: Iterable[Decision], contracts: Mapping[str, Contract]) -> list[RunRequestPlan]:
+
+@dataclass(frozen=True)
+class Room:
+    """How much a tick may ask for."""
+
+    runs: int = MAX_RUNS
+    partitions: int = MAX_PARTITIONS
+
+
+def plan_tick(decisions: Iterable[Decision], contracts: Mapping[str, Contract], level: Mapping[str, int], room: Room) -> list[RunRequestPlan]:
+    """The runs one tick asks for: all that the decisions ask, or as much of it as there is room for; what is left comes with the ticks after.
+
+    Args:
+        level: of every endpoint of the registry (`levels`).
+    """
+    asked = [decision for decision in decisions if decision.ask]
+    plans = plan_requests(asked, contracts, level)
+    if len(plans) > room.runs:
+        # More runs than a tick starts: fewer of them, and nobody's newest partition hangs on a gap that only it has.
+        newest = {cadence: max(numbers) for cadence in MAX_KEYS if (numbers := [index_of(d.partition) for d in asked if contracts[d.endpoint].cadence == cadence])}
+        apart = [d for d in asked if index_of(d.partition) == newest[contracts[d.endpoint].cadence]]
+        rest = [d for d in asked if index_of(d.partition) != newest[contracts[d.endpoint].cadence]]
+        ways = [plan_requests(rest, contracts, level, {cadence: cuts[min(way, len(cuts) - 1)] for cadence, cuts in _CUTS.items()}) for way in range(3)]
+        plans = plan_requests(apart, contracts, level) + min(ways, key=len)
+    return share_out(plans, room)
+
+
+def share_out(plans: Iterable[RunRequestPlan], room: Room) -> list[RunRequestPlan]:
+    """Those of the plans that fit into the room, in the order in which they should start."""
+    queues = {tier: _in_turn([plan for plan in plans if plan.tier == tier]) for tier in _TIERS}
+    taken: dict[Tier, list[RunRequestPlan]] = {tier: [] for tier in _TIERS}
+    runs, partitions = 0, 0
+    for reserved in (True, False):
+        for tier in _TIERS:
+            mine = sum(plan.partitions for plan in taken[tier])
+            for plan in queues[tier][len(taken[tier]) :]:
+                if runs >= room.runs or partitions + plan.partitions > room.partitions:
+                    break
+                if reserved and (len(taken[tier]) * _RESERVED >= room.runs or mine * _RESERVED >= room.partitions):
+                    break
+                taken[tier].append(plan)
+                runs, partitions, mine = runs + 1, partitions + plan.partitions, mine + plan.partitions
+    return [plan for tier in _TIERS for plan in taken[tier]]
+
+
+def _in_turn(plans: Sequence[RunRequestPlan]) -> list[RunRequestPlan]:
+    """Plans of one tier as they are served: those that hold the newest asked partition of an endpoint, newest first; every fourth place the oldest."""
+    newest: dict[str, float] = {}
+    for plan in plans:
+        at = start_of(plan.last).timestamp()
+        for endpoint in plan.endpoints:
+            newest[endpoint] = max(newest.get(endpoint, at), at)
+    front: list[RunRequestPlan] = []
+    gaps: list[RunRequestPlan] = []
+    for plan in plans:
+        at = start_of(plan.last).timestamp()
+        (front if any(newest[endpoint] == at for endpoint in plan.endpoints) else gaps).append(plan)
+    front.sort(key=lambda plan: (-start_of(plan.last).timestamp(), *_name(plan)))
+    gaps.sort(key=lambda plan: (start_of(plan.first).timestamp(), *_name(plan)))
+    turn: list[RunRequestPlan] = []
+    ahead, behind = iter(front), iter(gaps)
+    for _ in plans:
+        first, second = (behind, ahead) if len(turn) % _OLDEST_EACH == _OLDEST_EACH - 1 else (ahead, behind)
+        turn.append(next(first, None) or next(second))
+    return turn
+
+
+def _name(plan: RunRequestPlan) -> tuple[str, str, tuple[str, ...]]:
+    return plan.domain, plan.cadence, plan.endpoints
+
+
+def plan_requests(
+    decisions: Iterable[Decision], contracts: Mapping[str, Contract], level: Mapping[str, int] | None = None, cuts: Mapping[Cadence, int] = MAX_KEYS
+) -> list[RunRequestPlan]:
     """The runs that cover exactly the partitions the decisions ask for, each once; high tier first, then newest first.
 
     Args:
         contracts: the whole registry: levels count through endpoints of other domains too.
+        level: of each of them, if they are known.
+        cuts: ranges are cut at multiples of these, at most `MAX_KEYS`.
     """
-    level = levels(contracts.values())
-    asked: dict[str, dict[str, Decision]] = {}
+    level = levels(contracts.values()) if level is None else level
+    asked: dict[str, dict[int, Decision]] = {}
     for decision in decisions:
         if decision.ask:
-            asked.setdefault(decision.endpoint, {})[decision.partition] = decision
-    groups: dict[tuple[Tier, str, Cadence, int, str, str], list[str]] = {}
-    for endpoint, by_key in asked.items():
+            asked.setdefault(decision.endpoint, {})[index_of(decision.partition)] = decision
+    groups: dict[tuple[Tier, str, Cadence, int, int, int], list[str]] = {}
+    for endpoint, by_number in asked.items():
         contract = contracts[endpoint]
-        for first, last in _pieces(list(by_key), contract.cadence):
+        for first, last in _pieces(sorted(by_number), cuts[contract.cadence]):
             groups.setdefault((contract.tier, contract.domain, contract.cadence, level[endpoint], first, last), []).append(endpoint)
     plans: list[RunRequestPlan] = []
-    for (tier, domain, cadence, _, first, last), endpoints in groups.items():
-        keys = keys_between(first, last)
+    for (tier, domain, cadence, _, low, high), endpoints in groups.items():
         ordered = sorted(endpoints)
         for start in range(0, len(ordered), MAX_ASSETS):
             members = tuple(ordered[start : start + MAX_ASSETS])
-            held = [asked[endpoint][key] for endpoint in members for key in keys]
+            held = [asked[endpoint][number] for endpoint in members for number in range(low, high + 1)]
             digest = inputs_digest((each.endpoint, each.partition, each.inputs) for each in held)
-            plans.append(RunRequestPlan(domain, cadence, members, first, last, tier, digest, max(each.attempt for each in held)))
-    return sorted(plans, key=lambda plan: (_RANK[plan.tier], -start_of(plan.last).timestamp(), plan.domain, plan.cadence, plan.endpoints))
+            attempt = max(each.attempt for each in held)
+            plans.append(RunRequestPlan(domain, cadence, members, key_at(cadence, low), key_at(cadence, high), tier, digest, attempt))
+    return sorted(plans, key=lambda plan: (_RANK[plan.tier], -start_of(plan.last).timestamp(), *_name(plan)))
 
 
-def _pieces(keys: Sequence[str], cadence: Cadence) -> Iterable[tuple[str, str]]:
-    """Contiguous ranges no longer than a run may hold. Cut at multiples of the limit, so that endpoints with different gaps still share runs."""
-    most = MAX_KEYS[cadence]
-    for first, last in ranges(list(keys)):
-        run: list[str] = []
-        for key in keys_between(first, last):
-            if run and index_of(key) // most != index_of(run[-1]) // most:
-                yield run[0], run[-1]
-                run = []
-            run.append(key)
-        yield run[0], run[-1]
+def _pieces(numbers: Sequence[int], most: int) -> Iterable[tuple[int, int]]:
+    """Contiguous ranges of sorted partition numbers. Cut at multiples of `most`, so that endpoints with different gaps still share runs."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number != last + 1 or number // most != last // most:
+            yield first, last
+            first = number
+        last = number
+    yield first, last

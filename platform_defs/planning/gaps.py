@@ -1,0 +1,295 @@
+"""What may be asked for without a look at each partition: gaps among what is published, and tries that are due again. Sets of partitions are integers here.
+
+Tens of thousands of endpoints are judged in a second so, by the same rules as in states: what `gaps` asks for, `decide` asks for too. The opposite does not
+hold: changed contents (late rows, stale readers, new input for what was refused) need each partition's versions and are found by whoever follows changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from platform_defs.contracts.contract import AsOfInput, Contract, Input, WindowInput
+from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of, step
+from platform_defs.planning.closing import GRACE, closing
+from platform_defs.planning.facts import Pause, Receiver, TroubleName
+from platform_defs.planning.levels import levels
+from platform_defs.planning.pausing import pauses_of
+from platform_defs.planning.states import LOOK_BACK, Decision, PartitionState
+from platform_defs.planning.windows import first_key, keys_read
+
+Ranges = tuple[tuple[int, int], ...]
+_HOURS = 24
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class OpenTrouble(NamedTuple):
+    """A partition in trouble, as much of it as matters here; see `facts.Trouble`. `number`: of the partition. `built`: a version of it is published."""
+
+    endpoint: str
+    number: int
+    state: TroubleName
+    tries: int
+    next_try: datetime | None
+    code: str | None
+    built: bool
+    imported: bool = False
+
+
+class Span(NamedTuple):
+    """Partitions of an endpoint by number, ends included."""
+
+    endpoint: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far everything is, at one instant.
+
+    Attributes:
+        since, until: partitions that begin in this span are looked at.
+        asked: the endpoints to look at.
+        published: what is published of them and of all they read, as ranges of partition numbers; from as early as their windows reach.
+        in_flight: what is asked for or being built, of the asked.
+        troubles: of the asked.
+        receivers, pauses: all that are known.
+    """
+
+    since: datetime
+    until: datetime
+    asked: tuple[str, ...]
+    published: Mapping[str, Ranges]
+    in_flight: Sequence[Span] = ()
+    troubles: Sequence[OpenTrouble] = ()
+    receivers: tuple[Receiver, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+
+
+class Graph:
+    """What follows from the contracts alone: made once for a registry, not at every tick.
+
+    Attributes:
+        level: of each endpoint; raises graphlib.CycleError for a cycle.
+        first: number of the first partition of each that is not before its start.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract]) -> None:
+        self.contracts = contracts
+        self.level = levels(contracts.values())
+        starts: dict[tuple[Cadence, str], int] = {}
+        for contract in contracts.values():
+            if (contract.cadence, contract.start) not in starts:
+                starts[contract.cadence, contract.start] = index_of(first_key(contract))
+        self.first = {key: starts[contract.cadence, contract.start] for key, contract in contracts.items()}
+
+    def needed(self, asked: Iterable[str]) -> set[str]:
+        """These endpoints and all they read."""
+        keys = set(asked)
+        return keys | {item.endpoint for key in keys for item in self.contracts[key].inputs}
+
+    def reach(self, asked: Iterable[str]) -> timedelta:
+        """How far before a partition's start its inputs may begin."""
+        return max((_reach(item) for key in asked for item in self.contracts[key].inputs), default=timedelta())
+
+
+def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK) -> list[Decision]:
+    """What is to be asked for: partitions that were never built and could be, within the look-back; failed ones and waiting sources whose time has come;
+    refused and stuck ones for which there is new code. Each with `ask` set; without the digest of its inputs."""
+    return _Look(graph, standing, now, look_back).asks()
+
+
+def _reach(item: Input) -> timedelta:
+    if isinstance(item, AsOfInput):
+        return timedelta(seconds=item.within_seconds) + timedelta(days=2)
+    return max(timedelta(), timedelta(hours=-item.first) if item.unit == "hours" else timedelta(days=1 - item.first))
+
+
+@dataclass
+class _Look:
+    """One look. Bit i of a set of hours stands for the hour `hour0 + i`, of a set of days for `day0 + i`."""
+
+    graph: Graph
+    standing: Standing
+    now: datetime
+    look_back: timedelta
+    _sets: dict[Ranges, dict[Cadence, int]] = field(default_factory=dict)
+    _ready: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _held: dict[tuple[Cadence, timedelta, bool], int] = field(default_factory=dict)
+    _closed: dict[int | None, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        since = self.standing.since - self.graph.reach(self.standing.asked)
+        self.zero: dict[Cadence, int] = {"daily": index_of(key_of("daily", since))}
+        self.zero["hourly"] = self.zero["daily"] * _HOURS
+        self.newest: dict[Cadence, int] = {
+            cadence: index_of(key_of(cadence, min(self.standing.until, self.now))) - 1 - self.zero[cadence] for cadence in ("hourly", "daily")
+        }
+        flight: dict[str, int] = {}
+        for key, first, last in self.standing.in_flight:
+            flight[key] = flight.get(key, 0) | self._bits(self.graph.contracts[key].cadence, ((first, last),))
+        self.flight = flight
+        self.paused = pauses_of(self.standing.pauses, self.standing.asked, self.now)
+
+    def asks(self) -> list[Decision]:
+        """See `gaps`."""
+        troubled: dict[str, int] = {}
+        for trouble in self.standing.troubles:
+            troubled[trouble.endpoint] = troubled.get(trouble.endpoint, 0) | self._bits(
+                self.graph.contracts[trouble.endpoint].cadence, ((trouble.number, trouble.number),)
+            )
+        asks: list[Decision] = []
+        for key in self.standing.asked:
+            if key in self.paused:
+                continue
+            contract = self.graph.contracts[key]
+            missing = self._spoken(contract, recent=True) & ~(self._published(key) | self.flight.get(key, 0) | troubled.get(key, 0))
+            if missing and (missing := self._buildable(contract, missing)):
+                zero, why = self.zero[contract.cadence], _WHY[contract.kind]
+                asks += [
+                    Decision(key, key_at(contract.cadence, zero + place), PartitionState.DUE, why, ask=True) for place in _places(missing)
+                ]  # fmt: skip
+        return asks + [ask for trouble in self.standing.troubles if (ask := self._again(trouble)) is not None]
+
+    def _again(self, trouble: OpenTrouble) -> Decision | None:
+        """Whether a partition in trouble is tried again now."""
+        contract = self.graph.contracts[trouble.endpoint]
+        if trouble.imported or trouble.endpoint in self.paused:
+            return None
+        if trouble.built and trouble.state == "waiting" and contract.kind != "source":
+            return None
+        news = trouble.state in ("refused", "stuck") and trouble.code is not None and trouble.code != contract.code_version
+        if not news and (trouble.next_try is None or trouble.next_try > self.now):
+            return None
+        bit = self._bits(contract.cadence, ((trouble.number, trouble.number),)) & self._spoken(contract, recent=False) & ~self.flight.get(trouble.endpoint, 0)
+        if contract.kind != "event" or not trouble.built:
+            bit = bit and self._buildable(contract, bit)
+        if not bit:
+            return None
+        state = PartitionState.DUE if trouble.state == "waiting" else PartitionState(trouble.state)
+        words = "new code since: tried again" if news else "tried again now"
+        attempt = 1 if news else trouble.tries + 1
+        return Decision(trouble.endpoint, key_at(contract.cadence, trouble.number), state, f"{trouble.state}; {words}", ask=True, attempt=attempt)
+
+    def _buildable(self, contract: Contract, wanted: int) -> int:
+        """Those of the wanted partitions whose inputs are complete, or whose hour is closed."""
+        if contract.kind == "event":
+            return wanted & self._closed_hours(contract.lateness.hold_seconds if contract.lateness else None)
+        for item in contract.inputs:
+            wanted &= self._complete(item, contract)
+            if not wanted:
+                break
+        return wanted
+
+    def _spoken(self, contract: Contract, *, recent: bool) -> int:
+        """Partitions that have ended, begin in the span, are neither before start nor past retention; `recent`: nor beyond the look-back."""
+        cadence, retention = contract.cadence, timedelta(seconds=contract.retention_seconds)
+        found = self._held.get((cadence, retention, recent))
+        if found is None:
+            size = step(cadence)
+            low = max(-((_EPOCH - self.standing.since) // size), (self.now - retention - _EPOCH) // size)
+            if recent:
+                low = max(low, -((_EPOCH - self.now + self.look_back + GRACE) // size) - 1)
+            found = self._held[cadence, retention, recent] = _from(low - self.zero[cadence]) & _upto(self.newest[cadence])
+        return found & _from(self.graph.first[contract.key] - self.zero[cadence])
+
+    def _closed_hours(self, hold: int | None) -> int:
+        found = self._closed.get(hold)
+        if found is None:
+            found = 0
+            for place in range(self._first("hourly"), self.newest["hourly"] + 1):
+                if closing(key_at("hourly", self.zero["hourly"] + place), self.now, self.standing.receivers, hold).closed:
+                    found |= 1 << place
+            self._closed[hold] = found
+        return found
+
+    def _first(self, cadence: Cadence) -> int:
+        """The first place that is asked about; those before it are there because windows reach back."""
+        return index_of(key_of(cadence, self.standing.since)) - self.zero[cadence]
+
+    def _published(self, key: str) -> int:
+        ranges = self.standing.published.get(key, ())
+        return self._bits(self.graph.contracts[key].cadence, ranges) if ranges else 0
+
+    def _bits(self, cadence: Cadence, ranges: Ranges) -> int:
+        """A set from ranges; what lies before its beginning is left out."""
+        sets = self._sets.setdefault(ranges, {})
+        if cadence not in sets:
+            zero, bits = self.zero[cadence], 0
+            for first, last in ranges:
+                bits |= _from(first - zero) & _upto(last - zero)
+            sets[cadence] = bits
+        return sets[cadence]
+
+    def _complete(self, item: Input, reader: Contract) -> int:
+        """The reader's partitions for which this input is complete."""
+        name = (item.endpoint, reader.cadence, *((item.within_seconds,) if isinstance(item, AsOfInput) else (item.unit, item.first, item.last)))
+        found = self._ready.get(name)
+        if found is None:
+            found = self._ready[name] = self._work_out(item, reader.cadence)
+        return found
+
+    def _work_out(self, item: Input, reader: Cadence) -> int:
+        read = self.graph.contracts[item.endpoint]
+        published = self._published(item.endpoint)
+        before = _upto(self.graph.first[item.endpoint] - 1 - self.zero[read.cadence])
+        if isinstance(item, WindowInput) and (read.cadence, item.unit) == ("hourly", "hours"):
+            if reader == "hourly":
+                return _all(published | before, item.first, item.last)
+            return self._sampled(_all(published | before, item.first, item.last + _HOURS - 1))
+        if isinstance(item, WindowInput) and (read.cadence, item.unit, reader) == ("daily", "days", "daily"):
+            return _all(published | before, item.first, item.last)
+        # The rare ones: an hour over days, snapshots.
+        holds: Callable[[Iterable[bool]], bool] = any if isinstance(item, AsOfInput) else all
+        there = published & ~before if isinstance(item, AsOfInput) else published | before
+        zero, found = self.zero[read.cadence], 0
+        for place in range(self._first(reader), self.newest[reader] + 1):
+            keys = keys_read(item, key_at(reader, self.zero[reader] + place), read.cadence)
+            if holds(_has(there, index_of(key) - zero) for key in keys):
+                found |= 1 << place
+        return found
+
+    def _sampled(self, hours: int) -> int:
+        """The days whose first hour is in a set of hours."""
+        found = 0
+        for day in range(self._first("daily"), self.newest["daily"] + 1):
+            if hours >> day * _HOURS & 1:
+                found |= 1 << day
+        return found
+
+
+_WHY = {"event": "closed and never built", "endpoint": "its inputs are complete", "source": "its time is over"}
+
+
+def _from(place: int) -> int:
+    """All places from this one on."""
+    return -1 << place if place > 0 else -1
+
+
+def _upto(place: int) -> int:
+    """All places up to this one."""
+    return (1 << place + 1) - 1 if place >= 0 else 0
+
+
+def _has(places: int, place: int) -> bool:
+    return place >= 0 and bool(places >> place & 1)
+
+
+def _all(places: int, first: int, last: int) -> int:
+    """Places p for which all of p + first to p + last are in the set; what lies before its beginning is not."""
+    held, wide, wanted = places, 1, last - first + 1
+    while wide < wanted:
+        more = min(wide, wanted - wide)
+        held &= held >> more
+        wide += more
+    return held >> first if first >= 0 else held << -first
+
+
+def _places(places: int) -> Iterable[int]:
+    while places:
+        low = places & -places
+        yield low.bit_length() - 1
+        places ^= low
