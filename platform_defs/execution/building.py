@@ -6,7 +6,7 @@ What differs between kinds is the compute step (endpoints, intake, sources); wha
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
@@ -211,7 +211,9 @@ class _Build:
             return True
         with staging_folder(self._platform.lake, self._work.run_id, self._key) as folder, engine.tagged(session, self._work.run_id, self._key):
             run = StepRun(self._work.run_id, session, folder, fence=fence.number)
+            engine.sized(session, self._rows_a_plan(planned))
             staged = self._staged(planned, run)
+            engine.sized(session, _total(planned.values()))
             publisher = Publisher(self._work, self._platform, compiled_of(self._work.declared), self._blame, session)
             judged, failed = publisher.judge(planned, staged)
             good = [each for each in judged.values() if each.failure is None]
@@ -233,6 +235,13 @@ class _Build:
         share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
         self._settle(fence, planned, judged, published, failed, max(0.0, share))
         return idle
+
+    def _rows_a_plan(self, planned: Mapping[str, Planned]) -> int | None:
+        """Rows that one plan of the compute step sees: all of them, but an endpoint's partitions are computed one by one."""
+        if self._contract.kind == "endpoint" and not self._contract.ranged:
+            each = [_total([plan]) for plan in planned.values()]
+            return None if None in each else max(rows or 0 for rows in each)
+        return _total(planned.values())
 
     def _staged(self, planned: Mapping[str, Planned], run: StepRun) -> dict[str, Staged]:
         """Computes and stages; what was not staged is answered."""
@@ -359,6 +368,12 @@ class _Build:
 
     def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
         return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items()}}
+
+
+def _total(planned: Iterable[Planned]) -> int | None:
+    """Rows that these partitions read together; None if one of them does not know."""
+    rows = [plan.rows_in for plan in planned]
+    return None if None in rows else sum(each or 0 for each in rows)
 
 
 def _blame(work: Work, platform: Platform) -> Blame:

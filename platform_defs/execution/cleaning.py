@@ -134,7 +134,8 @@ class Cleaner:
         late = sum(segment.rows for segment in batch.segments if segment.path in batch.late)
         notes = {"late rows": late, "values without their person": lost}
         notes = {name: number for name, number in notes.items() if number}
-        staged = Staged(batch.key, f"{base}/_part={batch.key}", counts=counts, seconds=seconds, has_failed=True, has_origin=True, notes=notes)
+        path, empty = f"{base}/_part={batch.key}", not batch.segments
+        staged = Staged(batch.key, path, counts=counts, seconds=seconds, has_failed=True, has_origin=True, empty=empty, notes=notes)
         return Cleaned(staged, f"{base}/_part={_LATE}{batch.key}" if batch.parked or batch.reopened else None)
 
     # --- lines -----------------------------------------------------------------------------------------------------------------------------------

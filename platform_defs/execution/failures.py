@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import grpc
 from pyspark.errors import PySparkException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from platform_defs.execution.results import CheckResult, Failure, FailureKind
 from platform_defs.lake.engine import EngineError
@@ -19,6 +20,8 @@ _LINE = 300
 _DETAIL = 6000
 _INTERRUPTED = ("OPERATION_CANCELED", "OPERATION_CANCELLED", "SESSION_CLOSED", "SESSION_CHANGED", "JOB_CANCELLED", "cancelled part of cancelled job group")
 _ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_MEMORY", "RETRIES_EXCEEDED", "RESPONSE_ALREADY_RECEIVED", "OutOfMemoryError")
+# Of a call: the server is gone, overloaded, or past the deadline. What it says of a plan comes as INTERNAL or UNKNOWN, with a condition of its own.
+_GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
 
 
 def open_words(error: BaseException) -> tuple[str, str | None]:
@@ -138,6 +141,8 @@ def kind_of(error: BaseException) -> FailureKind:
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
         return FailureKind.RAISED
+    if isinstance(error, SparkConnectGrpcException) and error.getGrpcStatusCode() in _GONE:
+        return FailureKind.ENGINE
     condition, text = error.getCondition() or "", str(error)
     if condition.startswith(_INTERRUPTED) or any(mark in text for mark in _INTERRUPTED):
         return FailureKind.INTERRUPTED

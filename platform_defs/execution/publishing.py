@@ -18,12 +18,12 @@ from platform_defs.execution.checks import VOLUME_DAYS, accounting_check, comple
 from platform_defs.execution.failures import Blame
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.quality.compile import UNIQUE, Compiled
-from platform_defs.execution.quality.inspect import ELSEWHERE, Inspection, inspect
+from platform_defs.execution.quality.inspect import ELSEWHERE, Inspection, inspect, of_nothing
 from platform_defs.execution.results import CheckResult, Failure
 from platform_defs.execution.steps import FAILED, Planned, Staged
 from platform_defs.lake.columns import lanes_of, staged_ddl
 from platform_defs.lake.records import BuildRecord, PublishedPartition, RefusedPartition, write_record
-from platform_defs.lake.tables import publish
+from platform_defs.lake.tables import empty_table, publish
 from platform_defs.ledger.leases import Fence
 from platform_defs.planning.facts import Counts, Published
 
@@ -65,7 +65,8 @@ class Publisher:
         """Verdicts on all staged partitions, in one pass; failures where the pass could not be run for one."""
         if not staged:
             return {}, {}
-        found, failed = self._inspect(list(staged.values()))
+        found, failed = self._inspect([each for each in staged.values() if not each.empty])
+        found |= {key: of_nothing(key, self._compiled) for key, each in staged.items() if each.empty}
         samples = self._samples(list(found))
         return {key: self._judged(planned[key], staged[key], each, samples[key]) for key, each in found.items()}, failed
 
@@ -75,13 +76,15 @@ class Publisher:
         Raises FenceLost, or what Spark raises; then none of them is recorded, and the next build does it again.
         """
         keys = [each.found.key for each in judged]
-        frame = self._frame([each.staged for each in judged])
+        staged = [each.staged for each in judged if not each.staged.empty]
+        frame = self._frame(staged) if staged else empty_table(self._session, self._contract)
         mine = frame.where(F.col(self._column).isin(keys))  # a range that was computed in one go lies in one folder, its bad partitions too
-        marked = any(each.staged.has_failed for each in judged)
+        marked = any(each.has_failed for each in staged)
         good = mine.where(_is_good()) if marked else mine
         table = good.select(*self._compiled.columns, self._column)
         lake, key = self._platform.lake, self._contract.key
-        version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard).version
+        empty = {each.found.key for each in judged if not each.found.rows}
+        version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard, empty).version
         dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
         if dirty and "quarantine" in lanes_of(self._contract):
             rows = mine.where(F.col(self._column).isin(dirty))
@@ -124,6 +127,8 @@ class Publisher:
         )
 
     def _inspect(self, staged: Sequence[Staged]) -> tuple[dict[str, Inspection], dict[str, Failure]]:
+        if not staged:
+            return {}, {}
         try:
             return inspect(self._frame(staged), self._compiled, self._column, [each.key for each in staged]), {}
         except Exception as error:  # noqa: BLE001 - whatever stops the pass stops it for all: the others must not pay for one

@@ -89,6 +89,7 @@ class Staged:
         seconds: wall time of computing.
         has_failed: whether the frame has the column `_failed`.
         has_origin: whether it has `_segment` and `_line`.
+        empty: whether it is known to hold no row: nothing lies in `path`, and nobody needs to look. Not of endpoints, whose checks may demand rows.
         notes: further numbers for the catalogue, by name in words ("late rows").
     """
 
@@ -98,6 +99,7 @@ class Staged:
     seconds: float = 0.0
     has_failed: bool = False
     has_origin: bool = False
+    empty: bool = False
     notes: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -40,6 +40,9 @@ class Engine(Protocol):
     def tagged(self, session: SparkSession, *tags: str) -> AbstractContextManager[None]:
         """Every operation inside carries the tags (run, endpoint, partition), for metrics and for interrupting."""
 
+    def sized(self, session: SparkSession, rows: int | None) -> None:
+        """Says how many rows each of the next plans of the session sees (None: nobody knows), so that few rows are not kept waiting for a compiler."""
+
     def interrupt(self, run_id: str) -> int:
         """Interrupts all that the run's session still does in the server, waits until nothing of it runs; how many operations it hit."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import PartitionKeyError, partition_column, window_of
 from platform_defs.lake import delta_log
 from platform_defs.lake.columns import TableColumn, lanes_of, measured_columns, name, staged_ddl, table_columns, text
+from platform_defs.lake.files import files_of
 from platform_defs.lake.layout import Lake, Lane
 
 if TYPE_CHECKING:
@@ -112,10 +113,12 @@ def publish(
     run_id: str,
     fence: int,
     before_commit: Callable[[], None] | None = None,
+    empty: Collection[str] = (),
 ) -> Commit:
     """Replaces these partitions by the frame's rows in one commit, or not at all; readers see all of it or nothing.
 
-    The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
+    `empty`: of the partitions, those that the frame is known to have no row of: where the table has no file of them either, there is nothing to do and
+    Spark is not asked. The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
     `before_commit` is called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
     Raises NoTable, PartitionKeyError, Spark's own error if the frame does not fit; after any of them nothing was published, unless the connection broke.
     """
@@ -128,6 +131,11 @@ def publish(
     before = delta_log.newest(path)
     if before is None:  # or Delta would make a table that is not partitioned
         raise delta_log.NoTable(f"{contract.table} has no table at {path}: run `backline apply`")
+    keys = [key for key in keys if key not in empty or files_of(path).names(f"{path}/{column}={key}")]
+    if not keys:
+        if before_commit is not None:
+            before_commit()
+        return Commit(before, changed=False, rows=0, size=0, tries=1)
     said = delta_log.signature(run=run_id, fence=fence, keys=sorted(keys))
     predicate = f"{name(column)} IN ({', '.join(map(text, keys))})"
     for tries in range(1, _TRIES + 1):

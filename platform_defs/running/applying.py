@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 
 from platform_defs.build.snapshot import Snapshot, activate, applied_domains, snapshot, withdraw
 from platform_defs.contracts import registry_file
-from platform_defs.contracts.compatibility import breaking, compare
+from platform_defs.contracts.compatibility import Change
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.errors import ContractError, ContractErrors
 from platform_defs.contracts.loading import domain_folders, load_domain
 from platform_defs.contracts.resolving import resolve
+from platform_defs.planning.proposals import proposals
+from platform_defs.planning.selection import nearest
 from platform_defs.running.home import wait_until
 from platform_defs.running.services import accepts
 
@@ -93,7 +95,7 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
         ledger = Ledger(settings.ledger_url)
         try:
             in_force = ledger.registry.current()
-            notes = compared(written.all, in_force, allowed, lambda contract: in_use(ledger, contract))
+            notes = compared(written.all, in_force, allowed, lambda contract: in_use(ledger, contract), ledger.registry.earlier)
             todo = [contract for contract in written.all if _needs_tables(contract, in_force, Lake(settings.lake))]
             if todo:
                 tell(f"making or changing tables of {len(todo)} {'dataset' if len(todo) == 1 else 'datasets'}")
@@ -132,29 +134,51 @@ def load(assets: Path, home: Path) -> Written:
     return Written(copies, contracts)
 
 
-def compared(written: Sequence[Contract], in_force: Mapping[str, Contract], allowed: Collection[str], used: Callable[[Contract], bool]) -> list[str]:
-    """What changes, in words. Raises ApplyRefused for breaking changes of datasets in use that nobody allowed."""
+def compared(
+    written: Sequence[Contract],
+    in_force: Mapping[str, Contract],
+    allowed: Collection[str],
+    used: Callable[[Contract], bool],
+    earlier: Callable[[Iterable[str]], Mapping[str, Sequence[Contract]]] = lambda keys: {},
+) -> list[str]:
+    """What changes, in words.
+
+    Args:
+        used: whether a dataset ever held anything. earlier: contracts that keys had before, newest first: their columns are in the tables still.
+
+    Raises:
+        ApplyRefused: breaking changes of datasets in use that nobody allowed, or something allowed that is no dataset.
+    """
     notes: list[str] = []
     refused: list[str] = []
     now = {contract.key: contract for contract in written}
-    for key, old in in_force.items():
-        changes = compare(old, now[key]) if key in now else []
-        breaks = [f"{change.path}: {change.words}" for change in breaking(changes)]
-        if key not in now:
-            breaks = ["it is no longer declared"]
-        if breaks and key not in allowed and used(old):
-            refused += [f"{key} {words}" for words in breaks]
-        elif key not in now:
-            notes.append(f"{key}: removed; its tables stay")
-        notes += [f"{key} {change.path}: {change.words}" for change in changes if change.kind != "text"]
+    unknown = sorted(set(allowed) - now.keys() - in_force.keys())
+    if unknown:
+        near = nearest(unknown[0], [*now, *in_force])
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ApplyRefused(f"Nothing was applied: --allow {unknown[0]} names no dataset{hint}")
+    touched = [key for key in now.keys() | in_force.keys() if key not in now or key not in in_force or now[key].digest != in_force[key].digest]
+    before = earlier(touched)
+    for each in proposals({key: in_force[key] for key in touched if key in in_force}, {key: now[key] for key in touched if key in now}, before):
+        stored = each.was or next(iter(before.get(each.key, ())), None)
+        if each.breaking and each.key not in allowed and stored is not None and used(stored):
+            refused += [f"{each.key} {_in_words(change)}" for change in each.breaking]
+        elif each.what == "removed":
+            notes.append(f"{each.key}: removed; its tables stay")
+        elif each.was is not None or each.breaking:
+            notes += [f"{each.key} {change.path}: {change.words}" for change in each.changes if change.kind != "text"]
     if refused:
         lines = "\n".join(f"  {line}" for line in refused)
         keys = " ".join(f"--allow {key}" for key in dict.fromkeys(line.partition(" ")[0] for line in refused))
         raise ApplyRefused(
-            f"Nothing was applied: these changes break what reads, sends or is stored:\n{lines}\n"
-            f"Undo them or give the new form a new name. If they are decided: ./backline apply {keys}"
+            f"Nothing was applied: these changes break what reads, sends or is stored, or a promise about it:\n{lines}\n"
+            f"Undo them or give the new form a new name. ./backline plan says whom they concern. If they are decided: ./backline apply {keys}"
         )
     return notes
+
+
+def _in_words(change: Change) -> str:
+    return change.words if change.path == "key" else f"{change.path}: {change.words}"
 
 
 def in_use(ledger: Ledger, contract: Contract) -> bool:

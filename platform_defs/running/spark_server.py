@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_defs.running import jars, java, keeper
-from resources.spark import SparkEngine
+from resources.spark import INTERPRETED, SparkEngine
 
 LOG4J = Path(__file__).parents[2] / "deploy" / "local" / "log4j2.properties"
 _OPENED = (
@@ -208,6 +208,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.connect.session.manager.defaultSessionTimeout": "12h",  # the default hour ends a session that only waited
         "spark.sql.variable.substitute": "false",  # or ${env:...} in a description would be the server's environment
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        **INTERPRETED,  # a session with many rows says so (Engine.sized)
         "spark.sql.codegen.cache.maxEntries": "5000",  # the default 100 makes every tiny publish compile anew
         "spark.sql.adaptive.enabled": "false",  # tiny publishes: a stage by stage replanning costs more than it saves
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",  # the default 10,000 tasks made a vacuum of two files take 29 s

@@ -105,6 +105,12 @@ def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[st
     return results
 
 
+def of_nothing(key: str, compiled: Compiled) -> Inspection:
+    """The inspection of a partition that is known to have no row, without looking. Not for what only pandera can judge: it may demand rows."""
+    assert not compiled.rest
+    return _inspection(key, compiled, {})
+
+
 def _pass(frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool) -> dict[str, dict[str, int]]:
     """Numbers by partition and name. Duplicate keys are a branch of their own in the same action: a distinct count beside the other aggregates would
     carry all of them through the shuffle, once a row."""
