@@ -19,6 +19,7 @@ _FORESEEN = frozenset(
         "platform_defs.contracts.errors.ContractErrors",
         "platform_defs.contracts.partitions.PartitionKeyError",
         "platform_defs.running.applying.ApplyRefused",
+        "platform_defs.running.dagster_client.DagsterRefused",
         "platform_defs.running.home.AlreadyRunning",
         "platform_defs.running.home.HomeUnusable",
         "platform_defs.running.jars.JarError",
@@ -50,6 +51,20 @@ def console(*, err: bool = False) -> Console:
 def show_json(value: Any) -> None:
     """Writes a value as indented JSON to standard output; times as ISO 8601, bytes as hex."""
     click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def span_words(seconds: float) -> str:
+    """A length of time as people say it, no finer than it is known: `40 s`, `12 min`, `3 h 10 min`, `2 d 4 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def _plain(value: Any) -> Any:

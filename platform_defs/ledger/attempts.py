@@ -113,6 +113,23 @@ class Attempts:
         with self._store.engine.connect() as connection:
             return {ids[row.endpoint_id]: float(row.seconds) for row in connection.execute(query, {"ids": list(ids)})}
 
+    def run_times(self, endpoints: Iterable[tuple[str, Cadence]]) -> dict[str, list[tuple[int, float]]]:
+        """What runs of the last 30 days took, by endpoint: (partitions published, seconds from its begin to its end) of each run that published some.
+
+        At most the newest 100 runs of an endpoint; endpoints without any are absent.
+        """
+        ids = {number: key for (key, _), number in self._store.endpoint_ids(endpoints).items()}
+        query = text(
+            "SELECT endpoint_id, published, seconds FROM (SELECT endpoint_id, cardinality(array_positions(outcomes, 'published')) AS published, "
+            "extract(epoch FROM ended_at - started_at) AS seconds, row_number() OVER (PARTITION BY endpoint_id ORDER BY ended_at DESC) AS age "
+            "FROM attempts WHERE endpoint_id = ANY(:ids) AND 'published' = ANY(outcomes)) AS each WHERE age <= 100 ORDER BY endpoint_id, age"
+        )
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._store.engine.connect() as connection:
+            for row in connection.execute(query, {"ids": list(ids)}):
+                found.setdefault(ids[row.endpoint_id], []).append((row.published, float(row.seconds)))
+        return found
+
     def forget(self, today: datetime) -> list[str]:
         """Drops the tables of days more than 30 days ago; their names."""
         with self._store.transaction() as connection:

@@ -130,6 +130,18 @@ class Registry:
             Revision(row.version, None if row.contract is None else Contract.model_validate_json(row.contract), row.git_ref, row.applied_at) for row in rows
         ]
 
+    def earlier(self, keys: Iterable[str]) -> dict[str, list[Contract]]:
+        """The contracts these keys had before, newest first, without the one in force: what was once stored. Keys that never had another are absent."""
+        query = text(
+            "SELECT e.key, h.contract FROM contract_history h JOIN endpoints e ON e.id = h.endpoint_id WHERE e.key = ANY(:keys) AND h.contract IS NOT NULL "
+            "AND NOT (e.digest IS NOT NULL AND h.version = e.version) ORDER BY h.version DESC"
+        )
+        found: dict[str, list[Contract]] = {}
+        with self._store.engine.connect() as connection:
+            for row in connection.execute(query, {"keys": sorted(set(keys))}):
+                found.setdefault(row.key, []).append(Contract.model_validate_json(row.contract))
+        return found
+
     @staticmethod
     def _version(connection: Connection) -> int:
         return int(connection.execute(text("SELECT coalesce(max(version), 0) FROM registry_versions")).scalar_one())

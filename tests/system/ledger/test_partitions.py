@@ -117,6 +117,13 @@ def test_attempts_are_one_row_a_run_and_told_once(filled: Ledger) -> None:
     assert filled.attempts.median_seconds([(RATE, "hourly"), (DAILY, "daily")]) == {RATE: 1.5}
 
 
+def test_run_times_are_of_runs_that_published_something(filled: Ledger) -> None:
+    filled.partitions.record([published(RATE, H3, run_id="run-1"), failed(RATE, H4, "refused")], run("run-1"))
+    filled.partitions.record([published(RATE, H4, run_id="run-2"), published(RATE, H5, run_id="run-2")], run("run-2", NOON + timedelta(minutes=5)))
+    filled.partitions.record([failed(RATE, H3)], run("run-3", NOON + timedelta(minutes=9)))
+    assert filled.attempts.run_times([(RATE, "hourly"), (DAILY, "daily")]) == {RATE: [(2, 60.0), (1, 60.0)]}
+
+
 def test_history_is_dropped_by_day(filled: Ledger) -> None:
     for days in (0, 20, 40):
         filled.partitions.record([failed(RATE, H3, by_author=True)], run(f"run-{days}", NOON + timedelta(days=days)))

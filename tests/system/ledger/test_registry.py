@@ -84,3 +84,17 @@ def test_create_adds_what_is_missing(filled: Ledger) -> None:
     filled.landing.beat("r1", None, filled.store.clock())
     assert filled.landing.accounts("2026-10-01", "2026-10-01") == []
     assert len(filled.registry.current()) == 3
+
+
+def test_what_a_key_was_before_is_kept(filled: Ledger) -> None:
+    first = filled.registry.current()[RATE]
+    rest = [contract for key, contract in filled.registry.current().items() if key != RATE]
+    second, third = (first.model_copy(update={"code_version": code}) for code in ("code-2", "code-3"))
+    assert filled.registry.earlier([RATE, DAILY, "no/such"]) == {}
+    filled.registry.apply([*rest, second], "r")
+    filled.registry.apply([*rest, third], "r")
+    assert filled.registry.earlier([RATE, DAILY]) == {RATE: [second, first]}
+    filled.registry.apply(rest, "r")
+    assert filled.registry.earlier([RATE]) == {RATE: [third, second, first]}, "a removed dataset's last contract says what its table holds"
+    filled.registry.apply([*rest, first.model_copy(update={"cadence": "daily"})], "r")
+    assert filled.registry.earlier([RATE])[RATE] == [third, second, first]
