@@ -1,4 +1,4 @@
-"""The tags a planned run carries: its range, its `requested` row, its place in the queue. How tags are read again is the build's matter."""
+"""The tags that runs are given: a planned run's range, its `requested` row, its place in the queue; a backfill's. How tags are read is the build's matter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ REQUEST = "backline/request"
 TRIGGER = "backline/trigger"
 TIER = "backline/tier"
 LANE = "backline/lane"
+FORCE = "backline/force"
 
 PlannedTrigger = Literal["schedule", "late"]
 _PRIORITIES = {"high": "2", "normal": "1", "low": "0"}
@@ -27,3 +28,11 @@ def planned_tags(request_id: int, first: str, last: str, tier: str, trigger: Pla
         LANE: "cadence",
         PRIORITY: _PRIORITIES[tier],
     }
+
+
+def backfill_tags(*, force: bool) -> dict[str, str]:
+    """The tags of a backfill that a command starts, handed on to its runs: behind every planned run in the queue, in a lane of its own.
+
+    How many of them go at a time is said of the tag `dagster/backfill` in dagster.yaml, for those from the web pages too.
+    """
+    return {TRIGGER: "command", LANE: "backfill", PRIORITY: "-1", **({FORCE: "yes"} if force else {})}

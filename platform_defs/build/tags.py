@@ -8,9 +8,7 @@ from typing import cast, get_args
 
 from platform_defs.build.dagster_private import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, PARTITION_NAME_TAG
 from platform_defs.execution.platform import Trigger
-from sensors.run_tags import REQUEST, TRIGGER
-
-FORCE = "backline/force"
+from sensors.run_tags import FORCE, REQUEST, TRIGGER
 
 
 @dataclass(frozen=True)
