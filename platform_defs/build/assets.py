@@ -60,6 +60,7 @@ def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | No
         tags=tags_of(contract),
         kinds=kinds_of(contract),
         partitions_def=partitions,
+        skippable=contract.kind == "source",  # a vendor that is not ready yet: the run ends well, with nothing to show
     )
     with warnings.catch_warnings():
         # A check with partitions is in preview: without them the page would show the last partition's verdict for all.
@@ -126,7 +127,7 @@ def _work(declared: "Declared", context: dg.AssetExecutionContext, platform: Pla
 
 def _events(context: dg.AssetExecutionContext, contract: Contract, told: Report) -> Iterator[Any]:
     key = asset_key(contract.key)
-    if told.trouble is None:
+    if told.complete:
         for partition, metadata in told.materialised.items():
             context.add_asset_metadata(dict(metadata), asset_key=key, partition_key=partition)
         yield dg.MaterializeResult(asset_key=key)

@@ -2,6 +2,7 @@
 
 The rules (DESIGN 6, "Range runs"): if every partition is good, each gets its metadata and one output materialises them all. If some are not, the good
 ones are materialised one by one and the run fails, without retries: the page shows 45 good and 3 failed, and running it again from failure rebuilds the 3.
+A source whose vendor is not ready yet has not failed: the run ends well without a materialisation of that day, and the planner looks again by itself.
 """
 
 from __future__ import annotations
@@ -59,12 +60,14 @@ class Report:
     Attributes:
         materialised: metadata of each good partition, in key order.
         evaluations: verdicts of single partitions, then one summary per check.
-        trouble: None when every partition is good.
+        complete: whether every partition is good: only then does one output stand for all.
+        trouble: None when nothing failed: every partition is good, or the source is only not ready.
         line: the whole in one line, for the run's log.
     """
 
     materialised: Mapping[str, Mapping[str, Scalar]]
     evaluations: tuple[Evaluation, ...]
+    complete: bool
     trouble: Trouble | None
     line: str
 
@@ -95,7 +98,9 @@ def report(contract: Contract, checks: Sequence[str], results: Iterable[Partitio
     built = [result.seconds for result in ordered if result.outcome in ("published", "refused")]
     typical = round(median(built), 3) if built else None
     good = {result.key: _metadata(result, typical) for result in ordered if result.good}
-    bad = [result for result in ordered if not result.good]
+    missing = [result for result in ordered if not result.good]
+    patient = [result for result in missing if contract.kind == "source" and result.outcome == "waiting"]
+    bad = [result for result in missing if result not in patient]
     now = [
         Evaluation(check.name, result.key, check.passed, check.severity, check.description, _verdict_metadata(check))
         for result in ordered
@@ -108,8 +113,10 @@ def report(contract: Contract, checks: Sequence[str], results: Iterable[Partitio
     return Report(
         materialised=good,
         evaluations=(*single, *(_summary(name, [one for one in single if one.check == name], len(ordered)) for name in checks)),
+        complete=not missing,
         trouble=_trouble(contract, ordered, bad) if bad else None,
-        line=f"{contract.key}: {_outcomes(ordered)}; {sum(result.rows for result in ordered if result.outcome == 'published')} rows published",
+        line=f"{contract.key}: {_outcomes(ordered)}; {sum(result.rows for result in ordered if result.outcome == 'published')} rows published"
+        + "".join(f"; {result.key} {_why(result)}" for result in patient[:_SPELLED]),
     )
 
 

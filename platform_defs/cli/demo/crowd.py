@@ -21,32 +21,32 @@ class Crowd:
 
     Args:
         save: called with the instant up to which everything is acknowledged.
+
+    Attributes:
+        begun: what was handed in before this was sent by an earlier demo.
+        until: what was handed in before this is acknowledged.
     """
 
     def __init__(self, client: Client, sent: Sent, save: Callable[[datetime], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._client, self._save, self._clock = client, save, clock
-        self._until = sent.listening_until or clock().replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS_BACK)
+        self.begun = sent.listening_until or clock().replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS_BACK)
+        self.until = self.begun
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
-
-    @property
-    def begun(self) -> datetime:
-        """What was handed in before this was sent already."""
-        return self._until
 
     def catch_up(self) -> int:
         """Sends what was handed in up to now; returns how many events once they are acknowledged."""
         now = self._clock()
-        hour = (self._until - _LONGEST_OFFLINE).replace(minute=0, second=0, microsecond=0)
+        hour = (self.until - _LONGEST_OFFLINE).replace(minute=0, second=0, microsecond=0)
         count = 0
         while hour <= now:
             for heard in hour_of_listening(hour):
-                if self._until <= heard.sent < now:
+                if self.until <= heard.sent < now:
                     self._client.send_raw(heard.event.type, heard.event.data, id=heard.event.id, time=heard.event.time)
                     count += 1
             hour += timedelta(hours=1)
         if self._client.flush(timeout=60):
-            self._until = now
+            self.until = now
             self._save(now)
         return count
 

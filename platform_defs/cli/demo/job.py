@@ -68,13 +68,14 @@ class Demo:
         return rows(self._ledger, datetime.now(UTC))
 
     @contextmanager
-    def listeners(self) -> Iterator[Crowd]:
-        """Listeners who hand in the last hours at once and go on while this is open."""
+    def listeners(self, go_on: bool = True) -> Iterator[Crowd]:
+        """Listeners who hand in the last hours at once and, if `go_on`, more while this is open."""
         with self._client(CLIENT) as (phones, _):
             crowd = Crowd(phones, self._sent, lambda until: self._note(listening_until=until))
             with self._step("listeners' phones hand in the last hours") as say:
                 say(f"{crowd.catch_up():,} events")
-            crowd.start()
+            if go_on:
+                crowd.start()
             try:
                 yield crowd
             finally:

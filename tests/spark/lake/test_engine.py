@@ -169,3 +169,17 @@ def test_a_server_that_is_not_there_is_told_soon() -> None:
 def test_a_wrong_token_is_told(spark_server: str) -> None:
     with pytest.raises(EngineError, match="token"):
         SparkEngine(spark_server.rpartition("=")[0] + "=wrong", "lake").session("run-1")
+
+
+def test_plans_over_many_rows_are_compiled_and_over_few_are_not(engine: SparkEngine) -> None:
+    run = f"test-{uuid.uuid4()}"
+    session = engine.session(run)
+
+    def shown() -> str:
+        return str(session.range(3).selectExpr("id + 1 AS one")._explain_string())  # type: ignore[operator]
+
+    assert "*(" not in shown()
+    for rows_seen, compiled in ((10, False), (5_000_000, True), (None, True), (10, False)):
+        engine.sized(session, rows_seen)
+        assert ("*(" in shown()) == compiled, rows_seen
+    engine.release(run)

@@ -70,6 +70,19 @@ def test_files_are_their_owners_alone(spark: SparkSession, lake: Lake) -> None:
     assert loose == []
 
 
+def test_an_empty_hour_costs_a_commit_only_where_rows_were(spark: SparkSession, lake: Lake) -> None:
+    ensure_table(spark, lake, contract())
+    table, nothing = lake.table("charts/skip_rate"), empty_table(spark, contract())
+    before = _publish(spark, lake, HOURS[0], 1, 2)
+    asked: list[int] = []
+    untouched = publish(spark, contract(), table, nothing, HOURS[1:3], "run-2", 2, lambda: asked.append(1), empty=set(HOURS[1:3]))
+    assert (untouched.changed, untouched.version, head_version(table)) == (False, before, before)
+    assert asked == [1]  # the fence is looked at all the same
+    emptied = publish(spark, contract(), table, nothing, HOURS[:3], "run-3", 3, empty=set(HOURS[:3]))
+    assert emptied.changed
+    assert found(spark.read.format("delta").load(table)) == []
+
+
 def test_a_publish_replaces_its_hours_and_no_other(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")

@@ -11,7 +11,7 @@ _FILES = {
     "music/domain.py": f"""
         from platform_defs.contracts import Domain
 
-        domain = Domain(owner="team:music", purpose="product", tier="normal", start="{START}", retention="400d", readers=["group:analysts"])
+        domain = Domain(owner="team:music", purpose="product", tier="normal", start="{START}", retention="4000d", readers=["group:analysts"])
         """,
     "music/events.py": """
         from pydantic import Field
@@ -86,10 +86,30 @@ _FILES = {
             both = plays.select("track_id", "plays").unionByName(before.select("track_id", "plays"))
             return both.groupBy("track_id").agg(F.sum("plays").alias("plays"))
         """,
+    "sales/prices.py": """
+        from collections.abc import Iterator
+
+        from pydantic import Field
+
+        from platform_defs.contracts import Record, Window, source
+
+
+        class Price(Record):
+            \"\"\"What a play of a track pays.\"\"\"
+
+            track_id: str = Field(pattern=r"^trk_[a-z0-9]{8}$")
+            cents: int = Field(ge=0, le=100)
+
+
+        @source(row=Price, partitions="daily", key=["track_id"])
+        def prices(at: Window) -> Iterator[dict[str, object]]:
+            \"\"\"The day's prices.\"\"\"
+            yield {"track_id": "trk_aaaaaaaa", "cents": 2}
+        """,
     "sales/domain.py": f"""
         from platform_defs.contracts import Domain
 
-        domain = Domain(owner="team:sales", purpose="product", tier="low", start="{START}", retention="400d", readers=["group:analysts"])
+        domain = Domain(owner="team:sales", purpose="product", tier="low", start="{START}", retention="4000d", readers=["group:analysts"])
         """,
     "sales/hours.py": """
         from pyspark.sql import DataFrame

@@ -1,6 +1,7 @@
 """Code locations whose builder follows a script in BACKLINE_HOME instead of Spark: what Dagster does with each outcome is what these tests ask.
 
 <home>/refuse.json     ["music/plays 2024-10-02T03", ...]
+<home>/wait.json       the same form: these are answered as waiting
 <home>/hold            while it exists, builds wait
 <home>/built/          a file per call: what was asked, in the order of names
 <home>/published/      a file per published partition
@@ -41,9 +42,18 @@ def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
     (folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json").write_text(json.dumps(asked))
     while (home() / "hold").exists():
         threading.Event().wait(_TURN)
-    file = home() / "refuse.json"
-    refused = set(json.loads(file.read_text())) if file.exists() else set()
-    return [_result(key, partition, work, f"{key} {partition}" in refused) for partition in work.keys]
+    refused, waiting = _listed("refuse.json"), _listed("wait.json")
+    return [
+        PartitionResult(partition, "waiting", 0, "the vendor's file is not there yet", (), {}, None, 0.0, {})
+        if f"{key} {partition}" in waiting
+        else _result(key, partition, work, f"{key} {partition}" in refused)
+        for partition in work.keys
+    ]
+
+
+def _listed(name: str) -> set[str]:
+    file = home() / name
+    return set(json.loads(file.read_text())) if file.exists() else set()
 
 
 def _result(key: str, partition: str, work: Work, refuse: bool) -> PartitionResult:

@@ -111,6 +111,18 @@ def test_a_refused_rebuild_keeps_the_good_version_and_shows_the_failed_check(scr
     assert {"status": "FAILED", "startKey": key, "endKey": key} in scripted.checks("music/plays")["contract"]["partitionStatuses"]["ranges"]
 
 
+def test_a_source_that_is_not_ready_ends_its_run_well(scripted: RunningDagster, home: Path) -> None:
+    (home / "wait.json").write_text(json.dumps(["sales/prices 2024-10-03"]))
+    tags = {"dagster/asset_partition_range_start": "2024-10-02", "dagster/asset_partition_range_end": "2024-10-03"}
+    assert scripted.wait_run(scripted.launch("sales", ["sales/prices"], tags)) == "SUCCESS"
+    assert set(scripted.materialised("sales/prices")) == {"2024-10-02"}
+    assert scripted.wait_run(scripted.launch("sales", ["sales/prices"], {"dagster/partition": "2024-10-03"})) == "SUCCESS"
+    assert set(scripted.materialised("sales/prices")) == {"2024-10-02"}
+    (home / "wait.json").unlink()
+    assert scripted.wait_run(scripted.launch("sales", ["sales/prices"], {"dagster/partition": "2024-10-03"})) == "SUCCESS"
+    assert set(scripted.materialised("sales/prices")) == {"2024-10-02", "2024-10-03"}
+
+
 def test_cancelled_and_resumed(scripted: RunningDagster, home: Path) -> None:
     (home / "hold").touch()
     try:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -201,6 +202,20 @@ def test_cancelled_and_resumed(platform: Platform) -> None:
     assert again["status"] == "COMPLETED_SUCCESS", [platform.dagster.failure_of(run["runId"]) for run in again["runs"] if run["status"] == "FAILURE"]
     assert within(platform.rows(PLAYS, "hour", "track_id", "plays"), first, last) == expected_plays(first, last)
     assert not platform.ledger.leases.holders()
+
+
+def test_a_run_killed_in_the_middle_leaves_nothing_half_done(platform: Platform) -> None:
+    """Killed while it holds the lease: the next run takes over once Dagster has seen the end, and the tables are as if nothing had been."""
+    first, last = "2024-10-05T00", "2024-10-05T23"
+    run = platform.dagster.launch("music", [PLAYS], {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last})
+    pid = until(lambda: platform.dagster.process_of(run), 60, "the run executes")
+    until(lambda: run in platform.ledger.leases.holders(), 60, "the run holds its lease")
+    os.kill(pid, signal.SIGKILL)
+    assert platform.dagster.wait_run(run) == "FAILURE"
+    again = platform.dagster.launch("music", [PLAYS], {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last})
+    assert platform.dagster.wait_run(again) == "SUCCESS", platform.dagster.failure_of(again)
+    assert within(platform.rows(PLAYS, "hour", "track_id", "plays"), first, last) == expected_plays(first, last)
+    until(lambda: not platform.ledger.leases.holders(), 60, "nobody holds a lease")
 
 
 def test_late_rows_rebuild_their_hour_and_what_stands_on_it(platform: Platform) -> None:

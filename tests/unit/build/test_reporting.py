@@ -39,6 +39,20 @@ def test_all_good() -> None:
     assert told.line == "charts/skip_rate: 2 published; 10 rows published"
 
 
+def test_a_source_that_is_not_ready_has_not_failed() -> None:
+    source = contract("charts/vendor", "daily", kind="source")
+    late = result("2026-01-02", "waiting", checks=(), rows=0, reason="charts/2026/01/02.csv.gz is not there yet")
+    told = report(source, CHECKS, [result("2026-01-01"), late])
+    assert told.trouble is None
+    assert not told.complete
+    assert list(told.materialised) == ["2026-01-01"]
+    assert told.line.endswith("2026-01-02 charts/2026/01/02.csv.gz is not there yet")
+    broken = report(source, CHECKS, [late, result("2026-01-03", "failed", checks=())])
+    assert broken.trouble is not None
+    assert [row["partition"] for row in broken.trouble.table] == ["2026-01-03"]
+    assert report(C, CHECKS, [late]).trouble is not None  # an endpoint that a person builds before its inputs are there
+
+
 def test_skipped_partitions_keep_their_metadata_and_say_so() -> None:
     told = report(C, CHECKS, [result("2026-01-01T00", "skipped", checks=(), seconds=0.0, reason="current", metadata={"run": "r1"})])
     assert told.trouble is None
