@@ -1,12 +1,12 @@
-"""From the states of partitions to what is broken: the few things that many partitions wait for. Pure; how it is shown is in `status`."""
+"""From the states of partitions to what is broken or paused: the few things that many partitions wait for. Pure; how it is shown is in `status`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from platform_defs.planning.facts import Trouble
+from platform_defs.planning.facts import Pause, Trouble
 from platform_defs.planning.states import Decision, PartitionState
 
 _BROKEN = frozenset({PartitionState.REFUSED, PartitionState.FAILED, PartitionState.STUCK})
@@ -34,25 +34,75 @@ class Cause:
     datasets: tuple[str, ...]
 
 
-def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble]) -> list[Cause]:
-    """What is broken, first what most waits for.
+@dataclass(frozen=True)
+class Resting:
+    """One pause and what it means now.
+
+    Attributes:
+        partitions: how many it keeps from being built. waiting: how many of other endpoints wait for these. datasets: which endpoints those are.
+    """
+
+    pause: Pause
+    partitions: int
+    waiting: int
+    datasets: tuple[str, ...]
+
+
+def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble], paused: Collection[str] = ()) -> list[Cause]:
+    """What is broken, first what most waits for. What is paused is not: a person knows of it.
 
     Args:
         decisions: states of the partitions looked at. troubles: everything in trouble, older partitions too, by (endpoint, partition).
+        paused: endpoints that are.
     """
     known = {(each.endpoint, each.partition): each for each in decisions}
     broken: dict[Place, tuple[str, str]] = {
-        place: (trouble.state, trouble.reason) for place, trouble in troubles.items() if trouble.state in _BROKEN and place not in known
+        place: (trouble.state, trouble.reason)
+        for place, trouble in troubles.items()
+        if trouble.state in _BROKEN and place not in known and place[0] not in paused
     }
     for place, each in known.items():
+        if each.paused:
+            continue
         if each.state in _BROKEN:
             broken[place] = (each.state, each.reason)
         elif each.overdue and not each.waiting_for and each.state not in _UNDER_WAY:
             broken[place] = (PartitionState.OVERDUE, each.reason)
+    behind = _behind(known, broken.keys())
+    groups: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
+    for place, (state, reason) in broken.items():
+        groups[place[0], state, reason].append(place)
+    found = []
+    for (endpoint, state, reason), places in groups.items():
+        waiting = set().union(*(behind[place] for place in places))
+        datasets = tuple(sorted({dataset for dataset, _ in waiting}))
+        found.append(Cause(endpoint, state, reason, tuple(sorted(partition for _, partition in places)), len(waiting), datasets))
+    return sorted(found, key=lambda cause: (-cause.waiting, cause.endpoint, cause.partitions))
+
+
+def resting(decisions: Iterable[Decision], pauses: Mapping[str, Pause], every: Iterable[Pause]) -> list[Resting]:
+    """The pauses, by name, each with what it keeps from being built and what waits for that.
+
+    Args:
+        pauses: the pause that holds for each endpoint that one holds for. every: all of them: one may hold for nothing.
+    """
+    known = {(each.endpoint, each.partition): each for each in decisions}
+    still = {place for place, each in known.items() if each.paused}
+    behind = _behind(known, still)
+    found = []
+    for pause in every:
+        places = {place for place in still if pauses.get(place[0]) == pause}
+        waiting = set().union(*(behind[place] for place in places))
+        found.append(Resting(pause, len(places), len(waiting), tuple(sorted({dataset for dataset, _ in waiting}))))
+    return found
+
+
+def _behind(known: Mapping[Place, Decision], ends: Collection[Place]) -> Mapping[Place, set[Place]]:
+    """What waits for each of these places, directly or through others."""
     roots: dict[Place, frozenset[Place]] = {}
 
     def roots_of(place: Place) -> frozenset[Place]:
-        if place in broken:
+        if place in ends:
             return frozenset({place})
         if place not in roots:
             roots[place] = frozenset()  # a ring cannot be declared; this only keeps a wrong one from looping
@@ -63,15 +113,7 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble]) -> 
 
     behind: dict[Place, set[Place]] = defaultdict(set)
     for place, each in known.items():
-        if place not in broken and each.waiting_for:
+        if place not in ends and each.waiting_for:
             for root in roots_of(place):
                 behind[root].add(place)
-    groups: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
-    for place, (state, reason) in broken.items():
-        groups[place[0], state, reason].append(place)
-    found = []
-    for (endpoint, state, reason), places in groups.items():
-        waiting = set().union(*(behind[place] for place in places))
-        datasets = tuple(sorted({dataset for dataset, _ in waiting}))
-        found.append(Cause(endpoint, state, reason, tuple(sorted(partition for _, partition in places)), len(waiting), datasets))
-    return sorted(found, key=lambda cause: (-cause.waiting, cause.endpoint, cause.partitions))
+    return behind

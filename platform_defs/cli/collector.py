@@ -1,8 +1,9 @@
-"""`backline collector`: the process that receives events, and the tokens of those who send them."""
+"""`backline collector`: the process that receives events, the tokens of those who send them, and the receivers there are."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,11 +11,13 @@ import click
 
 @click.group()
 def collector() -> None:
-    """Receive events; make tokens for clients.
+    """Receive events; make tokens for clients; give up receivers that will not come back.
 
     \b
     ./backline collector token web            a token for the client `web`
     ./backline collector revoke web
+    ./backline collector list                 the receivers and how far they sealed
+    ./backline collector lost r2 --why TEXT   hours close without r2
     ./backline collector run --port 8600      what `up` starts
     """
 
@@ -93,3 +96,92 @@ def run(host: str, port: int) -> None:
         raise click.ClickException(f"{host}:{port} cannot be listened on: {error.strerror}") from error
     finally:
         ledger.close()
+
+
+@collector.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_receivers(as_json: bool) -> None:
+    """The receivers: state, how far they have sealed, their last sign of life. A live one that is silent holds hours open.
+
+    \b
+    ./backline collector list
+    """
+    from rich.table import Table
+
+    from platform_defs.cli.live import running_settings
+    from platform_defs.cli.speech import console, show_json
+    from platform_defs.ledger import Ledger
+
+    ledger = Ledger(running_settings().ledger_url)
+    try:
+        found = ledger.landing.receivers()
+    finally:
+        ledger.close()
+    if as_json:
+        show_json([asdict(each) for each in found])
+        return
+    if not found:
+        click.echo("No receiver was ever seen.")
+        return
+    shown = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("receiver", "state", "sealed until", "last beat", "why"):
+        shown.add_column(name, no_wrap=name != "why")
+    for each in found:
+        shown.add_row(
+            each.id, each.state, f"{each.sealed_until:%Y-%m-%d %H:%M:%S}" if each.sealed_until else "-", f"{each.beat_at:%Y-%m-%d %H:%M:%S}", each.why
+        )
+    console().print(shown)
+
+
+@collector.command()
+@click.argument("id")
+@click.option("--why", required=True, metavar="TEXT", help="What became of it.")
+def lost(id: str, why: str) -> None:
+    """Give the receiver ID up: hours close without it. If its log turns up and is sealed, its rows are late rows; if it beats again, it is live again.
+
+    \b
+    ./backline collector lost r2 --why "its disk died"
+    """
+    from platform_defs.cli.live import running_settings
+    from platform_defs.lake.layout import Lake
+    from platform_defs.ledger import Ledger
+    from platform_defs.ledger.decisions import DecisionRefused, lose
+
+    settings = running_settings()
+    ledger = Ledger(settings.ledger_url)
+    try:
+        found = lose(ledger, Lake(settings.lake), id, why)
+    except DecisionRefused as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        ledger.close()
+    until = f"{found.sealed_until:%Y-%m-%d %H:%M:%S}" if found.sealed_until else "never"
+    click.echo(f"{id} is lost (sealed until {until}): hours close without it from now on, and their check `complete` warns with its name.")
+    click.echo(
+        f"What it accepted after that is in its spool: start a collector on it and it is sealed, as late rows. ./backline collector found {id} takes this back."
+    )
+
+
+@collector.command()
+@click.argument("id")
+@click.option("--why", default="found", metavar="TEXT", help="The reason, for the record.")
+def found(id: str, why: str) -> None:
+    """Take back that the receiver ID is lost: hours that are not built yet wait for it again, as long as its event types hold them.
+
+    \b
+    ./backline collector found r2
+    """
+    from platform_defs.cli.live import running_settings
+    from platform_defs.lake.layout import Lake
+    from platform_defs.ledger import Ledger
+    from platform_defs.ledger.decisions import DecisionRefused, find
+
+    settings = running_settings()
+    ledger = Ledger(settings.ledger_url)
+    try:
+        find(ledger, Lake(settings.lake), id, why)
+    except DecisionRefused as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        ledger.close()
+    click.echo(f"{id} counts again: hours that are not built wait for it until it seals, or their hold is over.")

@@ -42,3 +42,11 @@ def silent_services(settings: Settings) -> list[str]:
     with ThreadPoolExecutor(max_workers=len(asked)) as pool:
         answered = {name: pool.submit(ask) for name, ask in asked.items()}
         return [name for name, answer in answered.items() if not answer.result()]
+
+
+def run_pages(settings: Settings) -> str | None:
+    """The address below which each run has its page, if the web pages answer."""
+    from platform_defs.running.services import answers
+
+    port = urlsplit(settings.dagster_url or "").port
+    return f"{settings.dagster_url}/runs" if port is not None and answers(port, "/server_info") else None

@@ -53,14 +53,20 @@ SUBS: Mapping[str, Sub] = {
     "down": Sub("platform_defs.cli.up:down", "Stop what `up` or `demo` started."),
     "test": Sub("platform_defs.cli.test:test", "Run the tests: all, or those you name."),
     "apply": Sub("platform_defs.cli.apply:apply", "Check the contracts in assets/ and make them live."),
+    "plan": Sub("platform_defs.cli.plan:plan", "What a change of contracts would do, before it is done."),
+    "backfill": Sub("platform_defs.cli.backfill:backfill", "Build or rebuild partitions of the past."),
     "status": Sub("platform_defs.cli.status:status", "What is broken, what waits, what is complete."),
+    "why": Sub("platform_defs.cli.why:why", "Why one partition is as it is, down to the root."),
+    "pause": Sub("platform_defs.cli.pause:pause", "Leave a domain or a dataset alone for a while."),
+    "resume": Sub("platform_defs.cli.pause:resume", "End a pause."),
+    "reopen": Sub("platform_defs.cli.reopen:reopen", "Take the parked late rows of an hour in."),
     "send": Sub("platform_defs.cli.send:send", "Send events from a file of JSON lines."),
     "read": Sub("platform_defs.cli.read:read", "Show rows of an endpoint."),
     "failed": Sub("platform_defs.cli.failed:failed", "Look at events that were rejected."),
     "logs": Sub("platform_defs.cli.logs:logs", "Show the log of a run or of a process."),
     "new": Sub("platform_defs.cli.new:new", "Write a domain, event, endpoint or source that passes as it stands."),
     "secret": Sub("platform_defs.cli.secret:secret", "Keep what sources need to log in."),
-    "collector": Sub("platform_defs.cli.collector:collector", "Receive events; make tokens for clients."),
+    "collector": Sub("platform_defs.cli.collector:collector", "Receive events; make tokens for clients; give receivers up."),
     "bench": Sub("platform_defs.cli.bench:bench", "Measure this machine."),
 }
 
@@ -76,7 +82,7 @@ def cli() -> None:
     ./backline COMMAND --help              examples for each command
 
     State is in .backline beside this checkout; BACKLINE_HOME moves it.
-    Exit codes: 0 done, 1 failed, 2 not understood.
+    Exit codes: 0 done, 1 failed, 2 not understood (plan: 3 breaking).
     """
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from platform_defs.cli.causes import Cause
+    from platform_defs.cli.causes import Cause, Resting
     from platform_defs.ledger import Ledger
 
 _DAYS = 7
@@ -38,9 +38,10 @@ class Standing:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--missing", "only_missing", is_flag=True, help="What is missing from before the last 48 h, and what would build it.")
 @click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 400), help="How far back partitions are counted.")
 @click.argument("prefix", required=False)
-def status(as_json: bool, days: int, prefix: str | None) -> None:
+def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> None:
     """What is broken, what waits, what is complete. Root causes first: one refused hour may be why fifty others wait.
 
     PREFIX narrows it to a domain or a dataset. What is broken is told however old it is; the table counts the last days.
@@ -49,14 +50,20 @@ def status(as_json: bool, days: int, prefix: str | None) -> None:
     ./backline status
     ./backline status charts
     ./backline status --days 30 --json
+    ./backline status --missing charts
     """
-    from platform_defs.cli.causes import causes
+    from platform_defs.cli.causes import causes, resting
     from platform_defs.cli.live import running_settings, silent_services
     from platform_defs.cli.speech import show_json
     from platform_defs.ledger import Ledger
     from platform_defs.planning.states import decide
 
     settings = running_settings()
+    if only_missing:
+        from platform_defs.cli.missing import show_missing
+
+        show_missing(settings.ledger_url, prefix, as_json=as_json)
+        return
     silent = silent_services(settings)
     ledger = Ledger(settings.ledger_url)
     try:
@@ -64,7 +71,9 @@ def status(as_json: bool, days: int, prefix: str | None) -> None:
         keys = sorted(ledger.registry.current())
         facts = ledger.facts(keys, now - timedelta(days=days), now)
         decisions = decide(facts, now)
-        found = causes(decisions, ledger.troubles.all())
+        pauses = ledger.pauses.of(keys)
+        found = causes(decisions, ledger.troubles.all(), pauses)
+        rest = resting(decisions, pauses, ledger.pauses.open())
         shown = [key for key in keys if prefix is None or key == prefix or key.startswith(f"{prefix}/")]
         if prefix is not None and not shown:
             raise click.ClickException(f"{prefix} is no domain and no dataset; ./backline status lists them")
@@ -79,6 +88,7 @@ def status(as_json: bool, days: int, prefix: str | None) -> None:
     finally:
         ledger.close()
     found = [cause for cause in found if prefix is None or cause.endpoint in shown or set(cause.datasets) & set(shown)]
+    rest = [each for each in rest if prefix is None or each.pause.name == prefix or any(pauses.get(key) == each.pause for key in shown)]
     if as_json:
         services = {
             "silent": silent,
@@ -86,9 +96,10 @@ def status(as_json: bool, days: int, prefix: str | None) -> None:
             "web": settings.dagster_url,
             "collector": settings.collector_url,
         }
-        show_json({"at": now, "days": days, "services": services, "causes": [asdict(cause) for cause in found], "endpoints": [asdict(row) for row in table]})
+        told = {"causes": [asdict(cause) for cause in found], "pauses": [asdict(each) for each in rest], "endpoints": [asdict(row) for row in table]}
+        show_json({"at": now, "days": days, "services": services, **told})
         return
-    _show(found, silent, table, days)
+    _show(found, rest, silent, table, days)
     if settings.spark_intake == settings.spark_lake:
         click.echo("One Spark server serves intake and authors' code, as on a laptop: authors' code could read landing.")
 
@@ -105,7 +116,7 @@ def _standing(ledger: Ledger, key: str, counts: Counter[tuple[str, str]], late: 
     return Standing(key, contract.kind, newest, complete, mine, late)
 
 
-def _show(found: Sequence[Cause], silent: Sequence[str], table: Sequence[Standing], days: int) -> None:
+def _show(found: Sequence[Cause], rest: Sequence[Resting], silent: Sequence[str], table: Sequence[Standing], days: int) -> None:
     from rich.table import Table
 
     from platform_defs.cli.speech import console
@@ -131,7 +142,12 @@ def _show(found: Sequence[Cause], silent: Sequence[str], table: Sequence[Standin
                 )
         if len(found) > _CAUSES_SHOWN:
             out.print(f"  and {len(found) - _CAUSES_SHOWN} more: ./backline status --json")
-    states = ("current", "waiting", "due", "requested", "running", "stale", "outdated", "refused", "failed", "stuck", "overdue")
+    for each in rest:
+        until = f" until {each.pause.until:%Y-%m-%d %H:%M}" if each.pause.until else ""
+        waits = f"; {_count(each.waiting, 'partition')} of {', '.join(each.datasets[:5])} wait for it" if each.waiting else ""
+        out.print(f"{each.pause.name} is paused since {each.pause.since:%Y-%m-%d %H:%M}{until}: {each.pause.why}", markup=False)
+        out.print(f"      {_count(each.partitions, 'partition')} left alone{waits}; ./backline resume {each.pause.name}", markup=False)
+    states = ("current", "waiting", "due", "requested", "running", "stale", "outdated", "refused", "failed", "stuck", "overdue", "paused")
     used = [state for state in states if any(row.counts.get(state) for row in table)]
     shown = Table(box=None, pad_edge=False, header_style="dim", title=f"the last {days} days", title_justify="left")
     for name in ("dataset", "complete to", "newest"):

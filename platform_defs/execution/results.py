@@ -133,3 +133,8 @@ class PartitionResult:
     def good(self) -> bool:
         """Whether a reader finds this partition as it should be."""
         return self.outcome in ("published", "skipped")
+
+    @property
+    def warned(self) -> str:
+        """The checks that did not pass, in words; empty if all did."""
+        return "; ".join(f"{check.name}: {check.description}" for check in self.checks if not check.passed)

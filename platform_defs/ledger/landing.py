@@ -241,6 +241,23 @@ class Landing:
         with self._store.engine.connect() as connection:
             return {by_index[row.partition] for row in connection.execute(query, {"endpoint": endpoint, "partitions": sorted(by_index)})}
 
+    def expired_within(self, spans: Mapping[str, Iterable[tuple[int, int]]]) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Of these ranges of hours (by number) of event types, those of which a segment no longer exists, as ranges. Types without any are absent."""
+        ids = self._store.endpoint_ids((event, "hourly") for event in spans)
+        flat = [(ids[event, "hourly"], first, last) for event, ranges in spans.items() for first, last in ranges]
+        query = text(
+            "SELECT w.id, lower(r) AS first, upper(r) - 1 AS last FROM (SELECT w.id, range_agg(int4range(l.partition, l.partition + 1)) AS found "
+            "FROM landed_partitions l JOIN unnest(CAST(:ids AS int[]), CAST(:lows AS int[]), CAST(:highs AS int[])) AS w (id, low, high) "
+            "ON l.endpoint_id = w.id AND l.partition BETWEEN w.low AND w.high WHERE l.expired > 0 GROUP BY w.id) AS w, unnest(w.found) AS r ORDER BY 1, 2"
+        )
+        names = {number: event for (event, _), number in ids.items()}
+        found: dict[str, tuple[tuple[int, int], ...]] = {}
+        columns = {"ids": [each[0] for each in flat], "lows": [each[1] for each in flat], "highs": [each[2] for each in flat]}
+        with self._store.engine.connect() as connection:
+            for row in connection.execute(query, columns):
+                found[names[row.id]] = (*found.get(names[row.id], ()), (row.first, row.last))
+        return found
+
     def accounts(self, first_day: str, last_day: str) -> list[AccountTotal]:
         """Totals per client and event type by day of sealing, both days included."""
         query = text("SELECT * FROM account_days WHERE day BETWEEN :first AND :last ORDER BY day, client, event")

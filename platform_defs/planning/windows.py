@@ -49,19 +49,20 @@ def readers_of(item: Input, changed: str, reader: Cadence) -> tuple[str, ...]:
         first = _first_ending_at(reader, ended)
         last = index_of(key_of(reader, ended + timedelta(seconds=item.within_seconds))) - 1
         return tuple(key_at(reader, index) for index in range(first, last + 1))
-    read = window_of(changed).cadence
     index = index_of(changed)
-    if item.unit == "hours":
-        low, high = _hours(changed) if read == "daily" else (index, index)
-        first, last = low - item.last, high - item.first
-        if reader == "daily":
-            first, last = first // _HOURS_A_DAY, last // _HOURS_A_DAY
-    else:
-        day = index if read == "daily" else index // _HOURS_A_DAY
-        first, last = day - item.last, day - item.first
-        if reader == "hourly":
-            first, last = first * _HOURS_A_DAY, last * _HOURS_A_DAY + _HOURS_A_DAY - 1
+    first, last = reader_span(item, index, index, window_of(changed).cadence, reader)
     return tuple(key_at(reader, each) for each in range(first, last + 1))
+
+
+def reader_span(item: WindowInput, first: int, last: int, read: Cadence, reader: Cadence) -> tuple[int, int]:
+    """The partitions (first, last), by number, of an endpoint of cadence `reader` that read any of a span of partitions of cadence `read`."""
+    if item.unit == "hours":
+        low, high = (first, last) if read == "hourly" else (first * _HOURS_A_DAY, last * _HOURS_A_DAY + _HOURS_A_DAY - 1)
+        low, high = low - item.last, high - item.first
+        return (low, high) if reader == "hourly" else (low // _HOURS_A_DAY, high // _HOURS_A_DAY)
+    low, high = (first, last) if read == "daily" else (first // _HOURS_A_DAY, last // _HOURS_A_DAY)
+    low, high = low - item.last, high - item.first
+    return (low, high) if reader == "daily" else (low * _HOURS_A_DAY, high * _HOURS_A_DAY + _HOURS_A_DAY - 1)
 
 
 def _window(item: WindowInput, key: str, read: Cadence) -> tuple[int, int]:
