@@ -6,21 +6,39 @@ Which partitions are worth a build is `planning`'s to say; what was asked is the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 
 import dagster as dg
 
+from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.requests import Request
-from platform_defs.planning.requests import plan_requests
+from platform_defs.planning.gaps import Graph
+from platform_defs.planning.requests import Room, plan_tick
 from platform_defs.planning.states import Decision
 from sensors.run_tags import REQUEST, PlannedTrigger, planned_tags
 
 OpenLedger = Callable[[], Ledger]
 
-# Each run of a tick is launched by the daemon before it looks at the next schedule.
-MAX_RUNS_A_TICK = 100
+# A request without a run after this long was lost with the tick that opened it: it is asked for anew. While Dagster knows a queued or running run of it,
+# however old, it stays.
+LOST_AFTER = timedelta(minutes=5)
+
+
+class Knowledge:
+    """What a schedule or sensor keeps from tick to tick: the graph of the registry in force, made again only when that changes."""
+
+    def __init__(self) -> None:
+        self._graph = Graph({})
+
+    def graph(self, ledger: Ledger) -> Graph:
+        """The graph of the contracts in force."""
+        contracts: Mapping[str, Contract] = ledger.registry.current()
+        if contracts is not self._graph.contracts:
+            self._graph = Graph(contracts)
+        return self._graph
 
 
 def job_name(domain: str, cadence: Cadence) -> str:
@@ -64,10 +82,10 @@ def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
     return closed + len(ledger.requests.expire(live))
 
 
-def ask(ledger: Ledger, decisions: Iterable[Decision], domain: str, cadences: Sequence[Cadence]) -> list[Request]:
-    """Opens requests for what the decisions ask of a domain in these cadences, high tier first; what is asked for already is left out."""
-    plans = [plan for plan in plan_requests(decisions, ledger.registry.current()) if plan.domain == domain and plan.cadence in cadences]
-    return ledger.requests.add(plans[:MAX_RUNS_A_TICK])
+def ask(ledger: Ledger, graph: Graph, decisions: Iterable[Decision], domain: str, cadences: Sequence[Cadence], room: Room | None = None) -> list[Request]:
+    """Opens requests for what the decisions ask of a domain in these cadences, as much as a tick has room for; what is asked for already is left out."""
+    mine = [each for each in decisions if each.ask and graph.contracts[each.endpoint].domain == domain and graph.contracts[each.endpoint].cadence in cadences]
+    return ledger.requests.add(plan_tick(mine, graph.contracts, graph.level, room or Room()), LOST_AFTER)
 
 
 def run_request(request: Request, trigger: PlannedTrigger) -> dg.RunRequest:

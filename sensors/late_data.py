@@ -1,14 +1,14 @@
 """One sensor per domain that follows the ledger: late rows of its events, and changed content of anything it reads, however old the partition.
 
 A tick takes what changed since its cursor, asks the planner about just the partitions that may have become stale, and keeps in its cursor those that
-are not settled yet (asked for, waiting for a settle age, to be tried again). Schedules look at the last days only; a wave of rebuilds goes as far back as
-the rows that started it.
+are not settled yet: to be looked at again at the next tick (asked for, being built) or at a known instant (a settle age, the next try). Schedules look at
+the last days only; a wave of rebuilds goes as far back as the rows that started it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
@@ -18,17 +18,18 @@ from platform_defs.contracts.partitions import keys_between, ranges, start_of, w
 from platform_defs.ledger.landing import LandedChange
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.partitions import ContentChange
-from platform_defs.planning.states import Decision, PartitionState, decide
-from platform_defs.planning.windows import readers_of
-from sensors.asking import OpenLedger, ask, in_words, run_request, settle
+from platform_defs.planning.states import Decision, decide
+from platform_defs.planning.touched import Place, Readers, Unsettled, unsettled
+from sensors.asking import Knowledge, OpenLedger, ask, in_words, run_request, settle
 
 INTERVAL_SECONDS = 10
-# What one cursor may hold. A tick that finds more leaves the rest of the changes for the next one.
+# What one tick may look at. With more in hand it leaves the changes for later ticks.
 MAX_PENDING = 5_000
 _CHANGES = 2_000
 # Facts are read per stretch of time; stretches closer than this are read as one.
 _GAP = timedelta(days=7)
-_LATE_STATES = (PartitionState.STALE, PartitionState.REQUESTED, PartitionState.RUNNING)
+# What is to be looked at later is kept by the minute: hours of one range that settle together are then one entry.
+_MINUTE = timedelta(minutes=1)
 
 
 class Cursor(BaseModel):
@@ -36,7 +37,8 @@ class Cursor(BaseModel):
 
     Attributes:
         landed, content: how far it has read the ledger's changes.
-        pending: endpoint -> ranges of its partitions that are not settled.
+        pending: endpoint -> ranges of its partitions that are looked at at the next tick.
+        later: endpoint -> ranges that are not settled before an instant, with that instant in minutes since 1970.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,15 +46,33 @@ class Cursor(BaseModel):
     landed: int = 0
     content: int = 0
     pending: dict[str, list[tuple[str, str]]] = {}
+    later: dict[str, list[tuple[str, str, int]]] = {}
 
     @property
-    def partitions(self) -> set[tuple[str, str]]:
+    def partitions(self) -> set[Place]:
         """The pending partitions, as (endpoint, key)."""
         return {(endpoint, key) for endpoint, spans in self.pending.items() for first, last in spans for key in keys_between(first, last)}
+
+    @property
+    def waiting(self) -> dict[Place, int]:
+        """The minutes from which on the others are to be looked at."""
+        return {(endpoint, key): at for endpoint, spans in self.later.items() for first, last, at in spans for key in keys_between(first, last)}
+
+    def holding(self, soon: Iterable[Place], later: Mapping[Place, int]) -> Cursor:
+        """The same place in the changes with these partitions."""
+        by_minute: dict[int, list[Place]] = {}
+        for place, at in later.items():
+            by_minute.setdefault(at, []).append(place)
+        spans: dict[str, list[tuple[str, str, int]]] = {}
+        for at, places in sorted(by_minute.items()):
+            for endpoint, pieces in _spans(places).items():
+                spans.setdefault(endpoint, []).extend((first, last, at) for first, last in pieces)
+        return self.model_copy(update={"pending": _spans(soon), "later": spans})
 
 
 def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition], ledger: OpenLedger) -> dg.SensorDefinition:
     """The sensor of a domain, which asks for runs of these jobs."""
+    knowledge = Knowledge()
 
     @dg.sensor(
         name=f"{domain}_late_data",
@@ -63,12 +83,13 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
     )
     def tick(context):  # type: ignore[no-untyped-def]
         with_ledger = ledger()
+        now = with_ledger.store.clock()
         before = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
-        landed, content, after = follow(with_ledger, domain, before)
+        landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         decisions = decide_on(with_ledger, after.partitions)
-        asked = ask(with_ledger, decisions, domain, ["hourly", "daily"])
-        cursor = after.model_copy(update={"pending": unsettled(decisions)}).model_dump_json()
+        asked = ask(with_ledger, knowledge.graph(with_ledger), decisions, domain, ["hourly", "daily"])
+        cursor = settled(after, unsettled(decisions, now)).model_dump_json()
         events = observations(landed, decisions)
         if asked:
             return dg.SensorResult(run_requests=[run_request(request, "late") for request in asked], asset_events=events, cursor=cursor)
@@ -78,54 +99,47 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
     return tick
 
 
-def follow(ledger: Ledger, domain: str, before: Cursor) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
-    """What changed since a cursor, and the cursor after it, with the partitions of `domain` that may have become stale by it among its pending ones."""
+def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
+    """What changed since a cursor, and the cursor after it: pending is what of `domain` the changes touch, was pending, or whose time has come."""
     contracts = ledger.registry.current()
-    # What is paused stays in the cursor until it is resumed: it must not keep the rest of the domain from being followed.
-    paused = ledger.pauses.of(before.pending)
-    if sum(endpoint not in paused for endpoint, _ in before.partitions) >= MAX_PENDING:
-        return [], [], before
-    landed, landed_to = ledger.landing.changed_since(before.landed, _CHANGES)
-    content, content_to = ledger.partitions.changed_since(before.content, _CHANGES)
-    mine = [change for change in landed if change.event in contracts and contracts[change.event].domain == domain]
-    touched = before.partitions | {(change.event, change.hour) for change in mine}
-    for change in content:
-        touched |= readers(contracts, domain, change.endpoint, change.partition)
+    waiting, minute = before.waiting, _minute(now)
+    touched = before.partitions | {place for place, at in waiting.items() if at <= minute}
+    mine: list[LandedChange] = []
+    content: list[ContentChange] = []
+    to = (before.landed, before.content)
+    if len(touched) < MAX_PENDING:
+        landed, landed_to = ledger.landing.changed_since(before.landed, _CHANGES)
+        content, content_to = ledger.partitions.changed_since(before.content, _CHANGES)
+        to = (landed_to, content_to)
+        mine = [change for change in landed if change.event in contracts and contracts[change.event].domain == domain]
+        touched |= {(change.event, change.hour) for change in mine}
+        readers_ = Readers(contracts, domain)
+        for change in content:
+            touched.update(readers_.of(change.endpoint, change.partition))
     held = {(endpoint, key) for endpoint, key in touched if endpoint in contracts and window_of(key).cadence == contracts[endpoint].cadence}
-    return mine, content, Cursor(landed=landed_to, content=content_to, pending=_spans(held))
+    rest = {place: at for place, at in waiting.items() if place not in touched}
+    return mine, content, Cursor(landed=to[0], content=to[1]).holding(held, rest)
 
 
-def readers(contracts: Mapping[str, Contract], domain: str, endpoint: str, partition: str) -> set[tuple[str, str]]:
-    """The partitions of a domain that read this one over a window. Of `as_of` there are none: a newer snapshot makes nothing stale."""
-    return {
-        (contract.key, key)
-        for contract in contracts.values()
-        if contract.domain == domain
-        for item in contract.inputs
-        if item.kind == "window" and item.endpoint == endpoint
-        for key in readers_of(item, partition, contract.cadence)
-    }
+def settled(cursor: Cursor, left: Unsettled) -> Cursor:
+    """The cursor once its pending partitions were looked at."""
+    return cursor.holding(left.soon, cursor.waiting | {place: _minute(at + _MINUTE - timedelta(microseconds=1)) for place, at in left.later.items()})
 
 
-def decide_on(ledger: Ledger, partitions: set[tuple[str, str]]) -> list[Decision]:
+def readers(contracts: Mapping[str, Contract], domain: str, endpoint: str, partition: str) -> set[Place]:
+    """The partitions of a domain that read this one over a window."""
+    return set(Readers(contracts, domain).of(endpoint, partition))
+
+
+def decide_on(ledger: Ledger, partitions: set[Place]) -> list[Decision]:
     """The planner's decisions on just these partitions."""
     now = ledger.store.clock()
     decisions: list[Decision] = []
     for stretch in _stretches(partitions):
         keys = [key for _, key in stretch]
         facts = ledger.facts(sorted({endpoint for endpoint, _ in stretch}), min(map(start_of, keys)), max(window_of(key).end for key in keys))
-        decisions += [decision for decision in decide(facts, now) if (decision.endpoint, decision.partition) in stretch]
+        decisions += decide(facts, now, only=stretch)
     return decisions
-
-
-def unsettled(decisions: Iterable[Decision]) -> dict[str, list[tuple[str, str]]]:
-    """What must be looked at again: built partitions that are asked for, being built, or stale but not due yet, and those to be tried again."""
-    again = {
-        (decision.endpoint, decision.partition)
-        for decision in decisions
-        if decision.state in _LATE_STATES or (decision.next_look is not None and decision.state is PartitionState.FAILED)
-    }
-    return _spans(again)
 
 
 def observations(landed: Iterable[LandedChange], decisions: Iterable[Decision]) -> list[dg.AssetObservation]:
@@ -147,6 +161,10 @@ def observations(landed: Iterable[LandedChange], decisions: Iterable[Decision]) 
         for change in landed
         if (change.event, change.hour) in late
     ]
+
+
+def _minute(at: datetime) -> int:
+    return int(at.timestamp()) // 60
 
 
 def _spans(partitions: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:

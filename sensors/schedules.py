@@ -1,4 +1,8 @@
-"""One schedule per domain and cadence. A tick asks the planner over the look-back and yields what is due, stale or to be tried again, as runs."""
+"""One schedule per domain and cadence. A tick asks the planner over the look-back and yields what is due, stale or to be tried again, as runs.
+
+Gaps and tries are found in bulk, for all endpoints of the domain; partition by partition a tick looks at a share of them (all of a small domain): changes
+are followed by the late-data sensor as they come.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ import dagster as dg
 
 from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.ledger import Ledger
-from platform_defs.planning.states import LOOK_BACK, Decision, decide
-from sensors.asking import OpenLedger, ask, in_words, job_name, run_request, settle
+from platform_defs.ledger.standing import read_standing
+from platform_defs.planning.gaps import Graph, gaps
+from platform_defs.planning.states import Decision, decide, first_look
+from platform_defs.planning.sweep import swept
+from sensors.asking import Knowledge, OpenLedger, ask, in_words, job_name, run_request, settle
 
 # Late rows settle at ages beyond the look-back (72 h by default): a schedule looks as far, but not further than this.
 FURTHEST = timedelta(days=8)
@@ -22,6 +29,7 @@ def planned_schedule(domain: str, cadence: Cadence, ledger: OpenLedger, cron: st
         ledger: opens the ledger, or gives the one this process has open.
         cron: when it ticks. Every minute: Dagster's schedules know no seconds.
     """
+    knowledge = Knowledge()
 
     @dg.schedule(
         name=job_name(domain, cadence),
@@ -34,26 +42,24 @@ def planned_schedule(domain: str, cadence: Cadence, ledger: OpenLedger, cron: st
     def tick(context):  # type: ignore[no-untyped-def]
         with_ledger = ledger()
         settle(with_ledger, context.instance)
-        decisions = look(with_ledger, domain, context.scheduled_execution_time)
-        asked = ask(with_ledger, decisions, domain, [cadence])
+        graph = knowledge.graph(with_ledger)
+        decisions = look(with_ledger, graph, domain, cadence, context.scheduled_execution_time)
+        asked = ask(with_ledger, graph, decisions, domain, [cadence])
         if not asked:
-            return dg.SkipReason(f"Nothing to ask for: {in_words([d for d in decisions if _is_of(with_ledger, d, cadence)])}")
+            return dg.SkipReason(f"Nothing to ask for: {in_words([each for each in decisions if graph.contracts[each.endpoint].cadence == cadence])}")
         return [run_request(request, "schedule") for request in asked]
 
     return tick
 
 
-def look(ledger: Ledger, domain: str, now: datetime) -> list[Decision]:
-    """The planner's decisions on all of a domain's partitions that a schedule looks at."""
-    ages = [
-        contract.lateness.settle_seconds[-1]
-        for contract in ledger.registry.current().values()
-        if contract.domain == domain and contract.lateness is not None and contract.lateness.settle_seconds
-    ]
-    back = max(LOOK_BACK, min(FURTHEST, timedelta(seconds=max(ages, default=0)) + timedelta(days=1)))
-    return decide(ledger.facts(domain, now - back, now), now)
-
-
-def _is_of(ledger: Ledger, decision: Decision, cadence: Cadence) -> bool:
-    contract = ledger.registry.current().get(decision.endpoint)
-    return contract is not None and contract.cadence == cadence
+def look(ledger: Ledger, graph: Graph, domain: str, cadence: Cadence, now: datetime) -> list[Decision]:
+    """What a schedule sees: decisions on every partition of the endpoints whose turn it is, and on the gaps of all others of its cadence."""
+    endpoints = [contract for contract in graph.contracts.values() if contract.domain == domain]
+    ages = [each.lateness.settle_seconds[-1] for each in endpoints if each.lateness is not None and each.lateness.settle_seconds]
+    back = max(first_look(), min(FURTHEST, timedelta(seconds=max(ages, default=0)) + timedelta(days=1)))
+    closely = set(swept([each.key for each in endpoints], now))
+    rest = [each.key for each in endpoints if each.cadence == cadence and each.key not in closely]
+    decisions = decide(ledger.facts(sorted(closely), now - back, now), now)
+    if rest:
+        decisions += gaps(graph, read_standing(ledger.store, graph, rest, now - back, now), now)
+    return decisions

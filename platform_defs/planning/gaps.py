@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from platform_defs.contracts.contract import AsOfInput, Contract, Input, WindowInput
+from platform_defs.contracts.contract import AsOfInput, Contract, Input, Tier, WindowInput
 from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of, step
 from platform_defs.planning.closing import GRACE, closing
 from platform_defs.planning.facts import Pause, Receiver, TroubleName
 from platform_defs.planning.levels import levels
 from platform_defs.planning.pausing import pauses_of
+from platform_defs.planning.requests import MAX_PARTITIONS
 from platform_defs.planning.states import LOOK_BACK, Decision, PartitionState
 from platform_defs.planning.windows import first_key, keys_read
 
 Ranges = tuple[tuple[int, int], ...]
 _HOURS = 24
+_OLD_SHARE = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -96,10 +98,14 @@ class Graph:
         return max((_reach(item) for key in asked for item in self.contracts[key].inputs), default=timedelta())
 
 
-def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK) -> list[Decision]:
+def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK, most: int = MAX_PARTITIONS) -> list[Decision]:
     """What is to be asked for: partitions that were never built and could be, within the look-back; failed ones and waiting sources whose time has come;
-    refused and stuck ones for which there is new code. Each with `ask` set; without the digest of its inputs."""
-    return _Look(graph, standing, now, look_back).asks()
+    refused and stuck ones for which there is new code. Each with `ask` set; without the digest of its inputs.
+
+    Args:
+        most: never built partitions of one tier that are worth naming: beyond, each endpoint's newest and some of its oldest are.
+    """
+    return _Look(graph, standing, now, look_back).asks(most)
 
 
 def _reach(item: Input) -> timedelta:
@@ -134,24 +140,29 @@ class _Look:
         self.flight = flight
         self.paused = pauses_of(self.standing.pauses, self.standing.asked, self.now)
 
-    def asks(self) -> list[Decision]:
+    def asks(self, most: int) -> list[Decision]:
         """See `gaps`."""
         troubled: dict[str, int] = {}
         for trouble in self.standing.troubles:
             troubled[trouble.endpoint] = troubled.get(trouble.endpoint, 0) | self._bits(
                 self.graph.contracts[trouble.endpoint].cadence, ((trouble.number, trouble.number),)
             )
-        asks: list[Decision] = []
+        by_tier: dict[Tier, dict[str, int]] = {}
         for key in self.standing.asked:
             if key in self.paused:
                 continue
             contract = self.graph.contracts[key]
             missing = self._spoken(contract, recent=True) & ~(self._published(key) | self.flight.get(key, 0) | troubled.get(key, 0))
             if missing and (missing := self._buildable(contract, missing)):
+                by_tier.setdefault(contract.tier, {})[key] = missing
+        asks: list[Decision] = []
+        for found in by_tier.values():
+            share = max(1, most // len(found)) if sum(map(int.bit_count, found.values())) > most else most
+            for key, missing in found.items():
+                contract = self.graph.contracts[key]
                 zero, why = self.zero[contract.cadence], _WHY[contract.kind]
-                asks += [
-                    Decision(key, key_at(contract.cadence, zero + place), PartitionState.DUE, why, ask=True) for place in _places(missing)
-                ]  # fmt: skip
+                for place in _ends(list(_places(missing)), share):
+                    asks.append(Decision(key, key_at(contract.cadence, zero + place), PartitionState.DUE, why, ask=True))
         return asks + [ask for trouble in self.standing.troubles if (ask := self._again(trouble)) is not None]
 
     def _again(self, trouble: OpenTrouble) -> Decision | None:
@@ -286,6 +297,14 @@ def _all(places: int, first: int, last: int) -> int:
         held &= held >> more
         wide += more
     return held >> first if first >= 0 else held << -first
+
+
+def _ends(places: list[int], most: int) -> list[int]:
+    """No more than so many of them: the newest, and a quarter from the oldest end."""
+    if len(places) <= most:
+        return places
+    old = most // _OLD_SHARE
+    return places[:old] + places[old - most :]
 
 
 def _places(places: int) -> Iterable[int]:

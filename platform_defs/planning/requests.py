@@ -28,7 +28,7 @@ _RESERVED = 10
 # Of a tier's places one in so many goes to the oldest gaps.
 _OLDEST_EACH = 4
 # Where gaps lie scattered, short ranges are shared by more endpoints than long ones.
-_CUTS: dict[Cadence, tuple[int, ...]] = {"hourly": (24, 6, 1), "daily": (7, 1)}
+_CUTS: tuple[dict[Cadence, int], ...] = (MAX_KEYS, {"hourly": 6, "daily": 3}, {"hourly": 1, "daily": 1})
 _TIERS: tuple[Tier, ...] = ("high", "normal", "low")
 _RANK: dict[Tier, int] = {"high": 0, "normal": 1, "low": 2}
 
@@ -77,10 +77,13 @@ def plan_tick(decisions: Iterable[Decision], contracts: Mapping[str, Contract], 
     plans = plan_requests(asked, contracts, level)
     if len(plans) > room.runs:
         # More runs than a tick starts: fewer of them, and nobody's newest partition hangs on a gap that only it has.
-        newest = {cadence: max(numbers) for cadence in MAX_KEYS if (numbers := [index_of(d.partition) for d in asked if contracts[d.endpoint].cadence == cadence])}
-        apart = [d for d in asked if index_of(d.partition) == newest[contracts[d.endpoint].cadence]]
-        rest = [d for d in asked if index_of(d.partition) != newest[contracts[d.endpoint].cadence]]
-        ways = [plan_requests(rest, contracts, level, {cadence: cuts[min(way, len(cuts) - 1)] for cadence, cuts in _CUTS.items()}) for way in range(3)]
+        newest: dict[Cadence, int] = {}
+        for each in asked:
+            cadence = contracts[each.endpoint].cadence
+            newest[cadence] = max(newest.get(cadence, 0), index_of(each.partition))
+        apart = [each for each in asked if index_of(each.partition) == newest[contracts[each.endpoint].cadence]]
+        rest = [each for each in asked if index_of(each.partition) != newest[contracts[each.endpoint].cadence]]
+        ways = [plan_requests(rest, contracts, level, cuts) for cuts in _CUTS]
         plans = plan_requests(apart, contracts, level) + min(ways, key=len)
     return share_out(plans, room)
 

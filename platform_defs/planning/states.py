@@ -28,6 +28,11 @@ _DEEP = 50
 RECHECK_EVERY = {"hourly": timedelta(hours=1), "daily": timedelta(hours=6)}
 
 
+def first_look(look_back: timedelta = LOOK_BACK) -> timedelta:
+    """How long ago a partition may begin that ended within the look-back: who looks at less never sees a day that nobody built yesterday."""
+    return look_back + GRACE + timedelta(days=1)
+
+
 class PartitionState(StrEnum):
     """States of DESIGN 1. `overdue` and `paused` are seen from outside (`Decision.shown`): an overdue partition is still waiting, due, failed, ..."""
 

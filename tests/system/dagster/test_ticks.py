@@ -193,7 +193,7 @@ def test_a_trickle_is_held_until_its_settle_age_and_not_forgotten(world: World) 
     world.land(hour, 1)
     held = world.sensor()
     assert not [span for span in (asked(held.run_requests) if held.run_requests else set()) if span[:2] == (PLAYED, hour)]
-    assert (PLAYED, hour) in Cursor.model_validate_json(held.cursor).partitions
+    assert (PLAYED, hour) in Cursor.model_validate_json(held.cursor).waiting
     world.now += timedelta(hours=1)
     assert (PLAYED, hour, hour) in asked(world.sensor().run_requests)
 

@@ -22,9 +22,7 @@ H3 = "2026-10-01T03"
 
 def standing_of(world: World, now: object, pauses: tuple[Pause, ...] = ()) -> Standing:
     """The same world, as the tick reads it."""
-    published = {
-        key: tuple((number, number) for number in sorted(index_of(partition) for partition in world.published(key))) for key in world.facts if world.published(key)
-    }
+    published = {key: tuple((number, number) for number in sorted(map(index_of, world.published(key)))) for key in world.facts if world.published(key)}
     flight = [Span(key, index_of(partition), index_of(partition)) for key, facts in world.facts.items() for partition in facts.in_flight]
     troubles = [
         OpenTrouble(key, index_of(partition), each.state, each.tries, each.next_try, each.code, partition in world.published(key))
@@ -124,6 +122,14 @@ def test_nothing_is_asked_beyond_look_back_start_and_retention() -> None:
     assert {name for name in found if name.startswith("k/b")} == {f"k/b {hour}" for hour in keys_between("2026-10-02T14", "2026-10-03T01")}
     late = asked(world, at(2, day=5))
     assert min(late) == "k/a 2026-10-03T01"
+
+
+def test_a_backlog_beyond_the_bound_is_named_by_its_ends() -> None:
+    world = World(*[contract(f"k/s{number}", kind="source", start="2026-10-01") for number in range(4)])
+    found = gaps(Graph(world.contracts), standing_of(world, at(23)), at(23), most=32)
+    for key in world.facts:
+        hours = [each.partition for each in found if each.endpoint == key]
+        assert hours == keys_between("2026-10-01T00", "2026-10-01T01") + keys_between("2026-10-01T17", "2026-10-01T22")
 
 
 def test_the_sweep_comes_to_everyone_in_time() -> None:

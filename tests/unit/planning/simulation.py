@@ -1,0 +1,317 @@
+"""A platform that lives for some days within a second: receivers, stragglers, runs, faults and people drawn from one seed, around the real planner.
+
+Nothing here knows when a partition ought to be built. Receivers seal, runs build what they are given from what is published when they start, ticks do as
+schedules and the late-data sensor do; the planning functions are the platform's own. What must hold is said in `simulation_holds`: a failure is a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from platform_defs.contracts.partitions import index_of, key_of, keys_between
+from platform_defs.planning.facts import Counts, InFlight, Landed, Pause, Published, Receiver, Trouble
+from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing, gaps
+from platform_defs.planning.inputs import view_inputs
+from platform_defs.planning.lateness import PARK_EVERY
+from platform_defs.planning.requests import Room, plan_tick
+from platform_defs.planning.retry import next_try
+from platform_defs.planning.states import Decision, decide, first_look
+from platform_defs.planning.sweep import swept
+from platform_defs.planning.touched import Place, Readers, unsettled
+from tests.unit.planning.simulated import Collector, Job, Request, Run, hashed
+from tests.unit.planning.simulation_holds import LOOK_BACK, Held
+from tests.unit.planning.world import at
+
+STEP = timedelta(minutes=10)
+LOST_AFTER = timedelta(minutes=5)
+SLOTS = 6
+SWEPT = 2
+
+
+class Simulation(Held):
+    """One world. `run` lives through it and checks what must hold; everything that happens follows from the seed."""
+
+    # the life of it
+
+    def run(self) -> Simulation:
+        """A stormy time, then a calm one in which everything must settle."""
+        end = self.now + timedelta(hours=self.hours)
+        while self.now < end:
+            self.step()
+        self.storm = False
+        for collector in self.collectors:
+            collector.alive, collector.lost = True, False
+        self.pauses.clear()
+        calm = self.now + timedelta(hours=13)
+        while self.now < calm:
+            self.step()
+        # What came beyond the last settle age is looked at once a day.
+        self.now += PARK_EVERY
+        for number in range(60):
+            self.step(arrivals=False)
+            if number > 20 and self.now.minute == 50 and not self.runs:  # the newest hour has long closed
+                break
+        self.check_the_end()
+        return self
+
+    def step(self, *, arrivals: bool = True) -> None:
+        self.now += STEP
+        if arrivals:
+            self._arrive()
+        self._seal()
+        if self.storm:
+            self._misfortune()
+        self._work()
+        self._expire()
+        crash = self.storm and self.dice.random() < 0.05
+        self._schedules(crash)
+        self._late(self.storm and self.dice.random() < 0.05)
+        self.check_accounts()
+
+    def _arrive(self) -> None:
+        alive = [collector for collector in self.collectors if collector.alive]
+        for key, facts in self.world.facts.items():
+            if facts.contract.kind != "event" or not alive:
+                continue
+            for _ in range(self.dice.randint(0, 5)):
+                self._accept(self.dice.choice(alive), key, key_of("hourly", self.now - timedelta(seconds=1)))
+            if self.storm and self.dice.random() < 0.12:
+                ago = timedelta(hours=self.dice.choice([1, 1, 2, 3, 5, 8, 20, 40]))
+                hour = key_of("hourly", max(self.now - ago, at(0)))
+                for _ in range(self.dice.choice([1, 1, 1, 1, 12])):
+                    self._accept(self.dice.choice(alive), key, hour)
+
+    def _accept(self, collector: Collector, key: str, hour: str) -> None:
+        self.numbers += 1
+        collector.log.append((key, hour, self.numbers))
+        self.accepted[key, hour] += 1
+
+    def _seal(self) -> None:
+        for collector in self.collectors:
+            if not collector.alive:
+                continue
+            collector.beat_at = collector.sealed_until = self.now
+            for key, hour, number in collector.log:
+                self.sealed.setdefault((key, hour), []).append((number, self.now))
+            for place in {(key, hour) for key, hour, _ in collector.log}:
+                rows = self.sealed[place]
+                self.world.landed(place[0])[place[1]] = Landed(len(rows), len(rows), self.now)
+                self.changes.append(("landed", place))
+            collector.log.clear()
+        self.world.receivers = [
+            Receiver(each.name, each.sealed_until, each.beat_at, "lost" if each.lost else "live") for each in self.collectors
+        ]  # fmt: skip
+
+    def _misfortune(self) -> None:
+        dice = self.dice
+        for collector in self.collectors:
+            if collector.alive and dice.random() < 0.01:
+                collector.alive = False
+            elif not collector.alive and dice.random() < 0.08:
+                collector.alive, collector.lost = True, False
+            elif not collector.alive and dice.random() < 0.03:
+                collector.lost = True
+        if dice.random() < 0.02:
+            self.held_until = self.now + timedelta(minutes=dice.choice([20, 60, 150]))
+        if dice.random() < 0.01:
+            key = dice.choice(list(self.world.facts))
+            self.world.change(key, code_version=f"code-{self.now:%d%H%M}")
+            self.graph = Graph(self.world.contracts)
+        if dice.random() < 0.01:
+            key = dice.choice([*self.world.facts, "a", "b"])
+            if not any(pause.name == key for pause in self.pauses):
+                self.pauses.append(Pause(key, "a person said so", self.now, self.now + timedelta(hours=dice.randint(1, 4))))
+        self.pauses = [pause for pause in self.pauses if pause.until is None or pause.until > self.now]
+        if dice.random() < 0.03:  # a person clicks
+            key = dice.choice(list(self.world.facts))
+            built = sorted(self.world.published(key))
+            if built:
+                self.numbers += 1
+                self.runs[self.numbers] = Run(self.numbers, None, [(key, dice.choice(built))], forced=True)
+        if self.runs and dice.random() < 0.02:  # a run dies; Dagster sees its end
+            self._end(dice.choice(list(self.runs.values())))
+
+    # runs
+
+    def _work(self) -> None:
+        for run in list(self.runs.values()):
+            if run.ends is not None and run.ends <= self.now:
+                self._finish(run)
+        if self.now < self.held_until:
+            return
+        queued = [run for run in self.runs.values() if run.ends is None]
+        for run in queued[: SLOTS - (len(self.runs) - len(queued))]:
+            self._start(run)
+            if not self.storm:
+                self._finish(run)
+
+    def _start(self, run: Run) -> None:
+        leased = {job.place for other in self.runs.values() for job in other.jobs}
+        for place in sorted(run.places):
+            if place not in leased and (job := self._job(place, forced=run.forced)) is not None:
+                run.jobs.append(job)
+        run.ends = self.now + (timedelta() if not self.storm else timedelta(minutes=self.dice.choice([5, 10, 10, 30, 90])))
+
+    def _job(self, place: Place, *, forced: bool) -> Job | None:
+        """What a run finds to do for a partition: None if its inputs are not there, or if it is current already."""
+        key, partition = place
+        contract = self.world.facts[key].contract
+        old = self.world.published(key).get(partition)
+        if contract.kind == "event":
+            rows = tuple(self.sealed.get(place, ()))
+            kept = self._kept(contract, rows, old)
+            digest = hashed("segments", *sorted(number for number, _ in rows))
+            if old is not None and digest == old.inputs and not forced:
+                self._skip(place)
+                return None
+            return Job(place, digest, hashed("rows", *sorted(kept)), {}, rows, old is None or digest != old.inputs)
+        pins = dict(old.pins) if old is not None and not forced else None
+        view = view_inputs(contract, partition, self.world.contracts, self.world.content, pins)
+        if not view.complete:
+            return None
+        if old is not None and view.digest == old.inputs and not forced and contract.kind != "source":
+            self._skip(place)
+            return None
+        version = self.now.hour // 12 if contract.kind == "source" else 0
+        content = hashed(key, partition, version, view.digest if int(view.digest.hex(), 16) % 4 else b"the same again")
+        return Job(place, view.digest, content, dict(view.pins), (), old is None or view.digest != old.inputs)
+
+    def _skip(self, place: Place) -> None:
+        """As the ledger does for a build that finds its partition current."""
+        key, partition = place
+        self.world.published(key)[partition] = replace(self.world.published(key)[partition], seen_at=self.now)
+        self.world.troubles(key).pop(partition, None)
+
+    def _finish(self, run: Run) -> None:
+        for job in run.jobs:
+            self._outcome(run, job)
+        self._end(run)
+
+    def _outcome(self, run: Run, job: Job) -> None:
+        key, partition = job.place
+        contract = self.world.facts[key].contract
+        self.built[job.place] += 1
+        old = self.world.published(key).get(partition)
+        if run.forced or not job.moved:
+            self.allowed[job.place] += 1  # a person's
+        roll = self.dice.random() if self.storm else 1.0
+        state = "failed" if roll < 0.06 else "refused" if roll < 0.09 else "stuck" if roll < 0.11 else "published"
+        if state != "published":
+            self.allowed[job.place] += 1  # what is tried again
+            before = self.world.troubles(key).get(partition)
+            same = before is not None and before.state == "failed" and (before.inputs, before.code) == (job.digest, contract.code_version)
+            tries = before.tries + 1 if same and before else 1
+            again = next_try(tries, self.now) if state == "failed" else None
+            if state == "failed" and again is None:
+                state = "stuck"
+            self.world.troubles(key)[partition] = Trouble(
+                state, f"it {state}", tries, self.now, again, job.digest, contract.code_version, str(run.id)  # type: ignore[arg-type]
+            )  # fmt: skip
+            return
+        self.world.troubles(key).pop(partition, None)
+        changed = old is None or old.content != job.content
+        counts = None
+        if contract.kind == "event":
+            self.check_closed(job, old)
+            self.first_took.setdefault(job.place, len(job.rows))
+            kept = len(self._kept(contract, job.rows, old))
+            counts = Counts(landed=len(job.rows), good=kept, parked=len(job.rows) - kept)
+        self.world.published(key)[partition] = Published(
+            content=job.content,
+            inputs=job.digest,
+            rows=len(job.rows),
+            version=1,
+            code=contract.code_version,
+            built_at=self.now,
+            run_id=str(run.id),
+            counts=counts,
+            pins=job.pins,
+            first_built_at=old.first_built_at if old else self.now,
+            changed_at=old.changed_at if old and not changed else self.now,
+            seen_at=self.now,
+        )
+        if changed:
+            self.changes.append(("content", job.place))
+            if old is not None:
+                self.moves[job.place] += 1
+
+    def _end(self, run: Run) -> None:
+        self.runs.pop(run.id)
+        if run.request is not None:
+            self.requests.pop(run.request, None)
+        if run.ends is None or run.ends > self.now:  # it died: whatever it would have built may be asked for again
+            for place in run.places:
+                self.allowed[place] += 1
+
+    # ticks
+
+    def _expire(self) -> None:
+        for request in list(self.requests.values()):
+            if request.run is None and self.now >= request.opened + LOST_AFTER:
+                del self.requests[request.id]
+
+    def _standing(self, asked: Iterable[str], since: datetime) -> Standing:
+        keys = tuple(asked)
+        flight = [Span(key, index_of(each), index_of(each)) for key in keys for each in self.world.facts[key].in_flight]
+        troubles = [
+            OpenTrouble(key, index_of(partition), each.state, each.tries, each.next_try, each.code, partition in self.world.published(key))
+            for key in keys
+            for partition, each in self.world.troubles(key).items()
+        ]
+        published: dict[str, Ranges] = {
+            key: tuple((number, number) for number in sorted(map(index_of, self.world.published(key)))) for key in self.world.facts if self.world.published(key)
+        }
+        return Standing(since, self.now, keys, published, flight, troubles, tuple(self.world.receivers), tuple(self.pauses))
+
+    def _schedules(self, crash: bool) -> None:
+        self._in_flight()
+        since = self.now - first_look(LOOK_BACK)
+        share = swept(self.world.facts, at(0) + timedelta(minutes=(self.now - at(0)) // STEP), SWEPT)
+        rest = [key for key in self.world.facts if key not in share]
+        decisions = decide(self._facts(share, since), self.now, LOOK_BACK) + gaps(self.graph, self._standing(rest, since), self.now, LOOK_BACK)
+        self._ask(decisions, crash)
+        if not crash:
+            self.check_all_due_is_asked(since)
+
+    def _late(self, crash: bool) -> None:
+        kept = (self.read, set(self.pending), dict(self.later))
+        touched = self.pending | {place for place, when in self.later.items() if when <= self.now}
+        readers = {domain: Readers(self.world.contracts, domain) for domain in "ab"}
+        for kind, place in self.changes[self.read :]:
+            if kind == "landed":
+                touched.add(place)
+            else:
+                for each in readers.values():
+                    touched.update(each.of(*place))
+        self.read = len(self.changes)
+        self._in_flight()
+        decisions = decide(self._facts(sorted({key for key, _ in touched}), at(0)), self.now, LOOK_BACK, only=touched)
+        self._ask(decisions, crash)
+        left = unsettled(decisions, self.now)
+        self.pending = set(left.soon)
+        self.later = {place: when for place, when in self.later.items() if place not in touched} | dict(left.later)
+        if crash:  # the cursor is kept with the tick
+            self.read, self.pending, self.later = kept
+
+    def _ask(self, decisions: list[Decision], crash: bool) -> None:
+        for each in decisions:
+            if each.ask:
+                self.check_may_be_asked(each)
+        plans = plan_tick(decisions, self.world.contracts, self.graph.level, Room())
+        asked = [(key, partition) for plan in plans for key in plan.endpoints for partition in keys_between(plan.first, plan.last)]
+        self._hold(len(asked) == len(set(asked)), f"asked for twice in one tick: {asked}")
+        self._hold(set(asked) == {(each.endpoint, each.partition) for each in decisions if each.ask}, "plans are not what was decided")
+        for plan in plans:
+            self.check_shape(plan)
+            self.numbers += 1
+            request = Request(self.numbers, plan, self.now)
+            self.requests[request.id] = request
+            if not (crash and self.dice.random() < 0.5):
+                self.numbers += 1
+                self.runs[self.numbers] = Run(self.numbers, request.id, request.places, forced=False)
+                request.run = self.numbers
+        for each in decisions:
+            if each.ask:
+                self.world.facts[each.endpoint].in_flight[each.partition] = InFlight("requested", None, self.now)  # type: ignore[index]
