@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from platform_defs.contracts.contract import PersonalMark
 from platform_defs.execution.results import FailureKind
+from platform_defs.ledger.decisions import reopen
+from platform_defs.planning.lateness import awaits_reopening
 from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.identity import event_id
 from platform_defs.privacy.pseudonyms import pseudonym
@@ -156,6 +158,38 @@ def test_late_rows_join_their_hour_until_the_last_settle_age_and_then_the_late_l
     assert played.take(PLAYED, HOUR)[HOUR].outcome == "skipped"
     assert played.take(PLAYED, HOUR, force=True)[HOUR].outcome == "published"
     assert len(played.rows(PLAYED, "late")) == 2
+
+
+def test_a_reopened_hour_takes_its_parked_rows_in_and_empties_its_late_lane(played: House) -> None:
+    played.land(PLAYED, {HOUR: [event(1, data())], NEXT: [event(9, data(), hour=NEXT)]})
+    first, ledger = played.now, played.platform.ledger
+    ledger.store.clock = lambda: played.now
+    played.take(PLAYED, HOUR, NEXT)
+    played.land(
+        PLAYED,
+        {HOUR: [event(3, data("carol")), event(1, data()), event(1, data(ms=2))], NEXT: [event(8, data(), hour=NEXT)]},
+        sealed_at=first + timedelta(hours=73),
+    )
+    played.now += timedelta(hours=74)
+    assert played.take(PLAYED, HOUR, NEXT)[HOUR].counts == {"landed": 4, "good": 1, "parked": 3, "quarantined": 0}
+    assert [row["hour"] for row in played.rows(PLAYED, "late", "hour")] == [HOUR, HOUR, HOUR, NEXT]
+    assert played.take(PLAYED, HOUR)[HOUR].outcome == "skipped"
+
+    found = reopen(ledger, played.platform.lake, PLAYED.key, HOUR, "the phones were offline")
+    assert (found.rows, found.segments, found.in_lane) == (3, 1, 3)
+    taken = played.take(PLAYED, HOUR)[HOUR]
+    assert (taken.outcome, taken.counts) == ("published", {"landed": 4, "good": 2, "duplicate": 1, "conflict": 1, "quarantined": 0})
+    assert [row["hour"] for row in played.rows(PLAYED, "late", "hour")] == [NEXT]
+    (_, carol) = [row for row in played.rows(PLAYED) if row["hour"] == HOUR]
+    assert carol["user_id"] == pseudonym(person(played, "person", "carol"), "product")
+    assert not awaits_reopening(ledger.partitions.published(PLAYED.key, [HOUR])[HOUR], ledger.reopenings.of(PLAYED.key, [HOUR])[HOUR])
+    assert played.take(PLAYED, HOUR)[HOUR].outcome == "skipped"
+
+    # What comes later still is parked again, and what was taken in stays.
+    played.land(PLAYED, {HOUR: [event(5, data("dora"))]}, sealed_at=played.now + timedelta(hours=1))
+    played.now += timedelta(hours=2)
+    assert played.take(PLAYED, HOUR)[HOUR].counts == {"landed": 5, "good": 2, "duplicate": 1, "conflict": 1, "parked": 1, "quarantined": 0}
+    assert [row["hour"] for row in played.rows(PLAYED, "late", "hour")] == [HOUR, NEXT]
 
 
 @pytest.mark.parametrize("harm", ["removed", "cut", "swapped"])
