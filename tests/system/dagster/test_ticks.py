@@ -44,14 +44,14 @@ class World:
         self.ledger.landing.beat("r1", self.now, self.now)
         self.ledger.landing.record_seal(manifest)
 
-    def publish(self, endpoint: str, keys: Sequence[str], rows: int = 5, content: bytes = b"c" * 16) -> None:
+    def publish(self, endpoint: str, keys: Sequence[str], rows: int = 5, content: bytes = b"c" * 16, pins: Mapping[str, str] | None = None) -> None:
         """A run publishes these partitions now."""
         contract = self.ledger.registry.current()[endpoint]
         counts = Counts(landed=rows, good=rows) if contract.kind == "event" else None
         seen = {decision.partition: decision.inputs for decision in decide_on(self.ledger, {(endpoint, key) for key in keys})}
         outcomes = []
         for key in keys:
-            version = Published(content, seen.get(key, b""), rows, 1, contract.code_version, self.now, "run", counts)
+            version = Published(content, seen.get(key, b""), rows, 1, contract.code_version, self.now, "run", counts, pins or {})
             outcomes.append(Outcome(endpoint, key, "published", published=version))
         self.ledger.partitions.record(outcomes, RunInfo("run", "schedule", self.now, self.now))
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from platform_defs.cli.causes import causes
-from platform_defs.planning.facts import Trouble
+from platform_defs.cli.causes import causes, resting
+from platform_defs.planning.facts import Pause, Trouble
 from platform_defs.planning.inputs import Missing
 from platform_defs.planning.states import Decision, PartitionState
 
@@ -57,3 +57,21 @@ def test_a_trouble_that_was_judged_is_not_told_twice_nor_once_it_passed() -> Non
     current = Decision("b/b", HOURS[0], PartitionState.CURRENT, "")
     found = causes([refused("a/a", HOURS[0]), current], {("a/a", HOURS[0]): trouble("refused"), ("b/b", HOURS[0]): trouble("refused")})
     assert [cause.endpoint for cause in found] == ["a/a"]
+
+
+def paused(endpoint: str, partition: str, state: PartitionState = PartitionState.DUE) -> Decision:
+    return Decision(endpoint, partition, state, "paused", paused=True)
+
+
+def test_what_is_paused_is_not_broken_and_tells_what_waits_for_it() -> None:
+    pause = Pause("a", "history", datetime(2026, 10, 1, tzinfo=UTC))
+    other = Pause("z/z", "nothing of it is due", datetime(2026, 10, 1, tzinfo=UTC))
+    decisions = [
+        paused("a/a", HOURS[0]),
+        paused("a/b", HOURS[0], PartitionState.REFUSED),
+        waits("b/b", HOURS[0], "a/a"),
+        waits("c/c", HOURS[0], "b/b", overdue=True),
+    ]
+    assert causes(decisions, {("a/a", "2026-01-01T00"): trouble("stuck")}, {"a/a", "a/b"}) == []
+    found = resting(decisions, {"a/a": pause, "a/b": pause}, [pause, other])
+    assert [(each.pause, each.partitions, each.waiting, each.datasets) for each in found] == [(pause, 2, 2, ("b/b", "c/c")), (other, 0, 0, ())]
