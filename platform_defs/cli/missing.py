@@ -76,7 +76,9 @@ def told(holes: Sequence[Hole], paused: Mapping[str, str]) -> Iterator[str]:
 
 
 def _hole(hole: Hole) -> Iterator[str]:
-    yield f"{hole.endpoint} lacks {_count(hole.partitions, 'partition')}" + (f"; {_few(hole.readers)} wait for it" if hole.readers else "")
+    yield f"{hole.endpoint} lacks {_count(hole.partitions, 'partition')}" + (
+        f"; {_few(hole.readers)} {'waits' if len(hole.readers) == 1 else 'wait'} for it" if hole.readers else ""
+    )
     if hole.ready:
         yield f"    {_spans(hole, hole.ready)}"
     if hole.waiting:

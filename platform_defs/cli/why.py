@@ -69,7 +69,8 @@ def screen(found: Explanation, pages: str | None) -> Iterator[str]:
     if found.landing is not None:
         yield from _block("landed", list(_landed(found, found.landing)))
     if found.built is not None or found.failing:
-        yield from _block("checks", [f"{found.checks_passed} passed, {found.checks_failed} failed", *found.failing])
+        verdict = [f"{found.checks_passed} passed, {found.checks_failed} failed"] if found.built is not None else []
+        yield from _block("checks", [*verdict, *found.failing])
     if found.inputs:
         yield from _block("from", [line for each in found.inputs for line in _input(each, built=found.built is not None)])
     if found.tries and (found.built is None or found.tries[0].run_id != found.built.run_id):
@@ -115,7 +116,8 @@ def _landed(found: Explanation, landing: LandingUse) -> Iterator[str]:
         yield "nothing"
     else:
         last = f", the last sealed {_at(landing.last_sealed_at)}" if landing.last_sealed_at else ""
-        yield f"{landing.rows:,} rows in {landing.segments} segments of {', '.join(landing.receivers)}{last}"
+        segments = "1 segment" if landing.segments == 1 else f"{landing.segments:,} segments"
+        yield f"{landing.rows:,} rows in {segments} of {', '.join(landing.receivers)}{last}"
     if landing.since:
         yield f"{landing.since:,} rows since the last build"
     if landing.parked:

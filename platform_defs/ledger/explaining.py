@@ -24,7 +24,7 @@ from platform_defs.planning.tracing import Node, Tracer, state_of
 from platform_defs.planning.windows import readers_of
 
 Place = tuple[str, str]
-# Partitions of one reader that are looked at: a snapshot may be read by a year of hours.
+# Partitions that read a snapshot are looked at up to so many.
 _READER_PARTITIONS = 200
 _TRIES = 5
 
@@ -53,11 +53,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Try:
-    """One try to build it."""
+    """One try to build it. `seconds`: its own part of the run."""
 
     at: datetime
     run_id: str
     trigger: str
+    caused_by: str | None
     outcome: str
     reason: str | None
     seconds: float
@@ -172,7 +173,7 @@ def explain(ledger: Ledger, endpoint: str, partition: str) -> Explanation:
         overdue=decision.overdue,
         reason=decision.reason,
         waits_for=_tree(ledger, contracts, decision, now),
-        built=None if version is None else _build(ledger, contract, partition, version),
+        built=None if version is None else _build(contract, version, tries),
         rows=version.rows if version else None,
         counts=asdict(version.counts) if version and version.counts else {},
         checks_passed=passed,
@@ -194,12 +195,11 @@ def _tree(ledger: Ledger, contracts: Mapping[str, Contract], decision: Decision,
 
 def _tries(ledger: Ledger, contract: Contract, partition: str) -> tuple[Try, ...]:
     found = ledger.attempts.of(contract.key, contract.cadence, partition)
-    return tuple(Try(each.ended_at, each.run_id, each.trigger, each.outcome, each.reason, each.seconds) for each in found)
+    return tuple(Try(each.ended_at, each.run_id, each.trigger, each.caused_by, each.outcome, each.reason, each.seconds) for each in found)
 
 
-def _build(ledger: Ledger, contract: Contract, partition: str, version: Published) -> Build:
-    attempts = ledger.attempts.of(contract.key, contract.cadence, partition)
-    run = next((each for each in attempts if each.run_id == version.run_id and each.outcome == "published"), None)
+def _build(contract: Contract, version: Published, tries: tuple[Try, ...]) -> Build:
+    run = next((each for each in tries if each.run_id == version.run_id and each.outcome == "published"), None)
     return Build(
         at=version.built_at,
         run_id=version.run_id,
@@ -284,8 +284,11 @@ def _readers(ledger: Ledger, contracts: Mapping[str, Contract], contract: Contra
             if item.endpoint != contract.key or reader.key == contract.key:
                 continue
             keys = [key for key in readers_of(item, partition, reader.cadence) if window_of(key).end > now or any(a <= index_of(key) <= b for a, b in held)]
+            if isinstance(item, AsOfInput):  # a year of hours may come to read a snapshot: of those to come the next one says enough
+                over = sum(window_of(key).end <= now for key in keys)
+                keys = keys[: max(1, min(over, _READER_PARTITIONS))]
             if keys:
-                places = [(reader.key, key) for key in keys[:_READER_PARTITIONS]]
+                places = [(reader.key, key) for key in keys]
                 decided = look(ledger, places, now)
                 states = Counter(state_of(decided[place]) if place in decided else "not over" for place in places)
                 pinned = _pinned(ledger, places, item.param, partition) if isinstance(item, AsOfInput) else None

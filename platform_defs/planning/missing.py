@@ -84,7 +84,7 @@ def missing(
         gone: of event types, hours of whose landing something has expired.
 
     Returns:
-        Roots before those that wait for others; of roots, first what most others wait for.
+        Those that wait for nothing before those that wait in part, and these before those that only wait; of equals first what most others wait for.
     """
     level = levels(contracts.values())
     lacking = {key: without(existing(contract, now, back), published.get(key, ())) for key, contract in contracts.items()}
@@ -101,7 +101,7 @@ def missing(
         for each in behind:
             read_by.setdefault(each, []).append(key)
     holes = [_with_readers(hole, read_by.get(hole.endpoint, ())) for hole in found.values()]
-    return sorted(holes, key=lambda hole: (not hole.is_root, -len(hole.readers) if hole.is_root else level[hole.endpoint], hole.endpoint))
+    return sorted(holes, key=lambda hole: (not hole.is_root, bool(hole.waiting), -len(hole.readers) if hole.is_root else level[hole.endpoint], hole.endpoint))
 
 
 def _with_readers(hole: Hole, readers: Collection[str]) -> Hole:

@@ -128,7 +128,7 @@ def missing(desk: Desk) -> None:
     assert oldest["ready"][-1] == gap
     assert oldest["readers"] == [RATE]
     found = {each["endpoint"]: each for each in desk.json("status", "--missing")["missing"]}
-    assert list(found) == [RATE, PLAYED, DAILY]
+    assert list(found) == [PLAYED, RATE, DAILY]
     assert found[RATE]["waiting"][-1] == [gap[0], desk.hour(99)]
     assert found[DAILY]["waits_for"] == [RATE]
     said = desk.run("status", "--missing", PLAYED)

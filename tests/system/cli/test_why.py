@@ -62,7 +62,7 @@ def test_a_current_partition_tells_its_build_its_rows_and_its_readers(desk: Desk
     assert block(shown, "built") == [f"{desk.now - timedelta(minutes=5):%Y-%m-%d %H:%M:%S} by run run-1 (schedule) in 2.5 s, Delta version 3"]
     assert block(shown, "rows") == ["9; 12 landed = 9 good + 2 duplicate + 1 quarantined"]
     assert block(shown, "checks") == ["3 passed, 1 failed", "volume: 9 rows, fewer than the usual 100 to 200"]
-    assert block(shown, "landed")[0].startswith("12 rows in 1 segments of r1, the last sealed ")
+    assert block(shown, "landed")[0].startswith("12 rows in 1 segment of r1, the last sealed ")
     assert block(shown, "read by") == [f"{RATE} {hour} to {desk.hour(2)}: 1 current, 1 waiting"]
     snapshot = desk.json("why", TRACKS, desk.day(2))
     (reader,) = snapshot["readers"]

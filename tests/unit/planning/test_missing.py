@@ -47,7 +47,7 @@ def test_nothing_is_missing_within_the_look_back() -> None:
 def test_holes_are_ranges_from_start_to_the_look_back_roots_first() -> None:
     published = {"l/played": joined([*span("2026-10-01T00", "2026-10-03T04"), *span("2026-10-03T07", "2026-10-10T11")])}
     found = {hole.endpoint: hole for hole in missing(CONTRACTS, published, NOW)}
-    assert list(found) == ["c/rate", "l/played", "c/day"]
+    assert list(found) == ["l/played", "c/rate", "c/day"]
     played, rate, day = found["l/played"], found["c/rate"], found["c/day"]
     assert named(played, played.ready) == [("2026-10-03T05", "2026-10-03T06")]
     assert (played.waiting, played.behind, played.readers) == ((), (), ("c/rate",))
