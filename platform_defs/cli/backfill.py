@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from platform_defs.running.dagster_client import BackfillStatus, DagsterClient
     from resources.settings import Settings
 
+# A look at more takes over two seconds.
+_MANY = 5_000
 _REASONS = {
     "missing": "never built",
     "stale": "stale",
@@ -115,7 +117,7 @@ def backfill(
 
 
 def planned(wish: Wish, ledger: Ledger, settings: Settings, now: datetime) -> BackfillPlan:
-    """What the ledger's facts make of a wish. Raises Refused."""
+    """What the ledger's facts make of a wish; says so on standard error if that takes a while. Raises Refused."""
     from platform_defs.planning.backfills import plan_backfill
     from platform_defs.planning.ranges import candidates
     from platform_defs.planning.selection import Selection, select
@@ -125,6 +127,9 @@ def planned(wish: Wish, ledger: Ledger, settings: Settings, now: datetime) -> Ba
     if wish.downstream:
         selection = Selection(selection.endpoints, selection.named, frozenset(selection.endpoints))
     wanted = candidates(selection, wish.first, wish.last, contracts, now)
+    count = sum(len(wanted.of(endpoint)) for endpoint in wanted.endpoints)
+    if count > _MANY:
+        click.echo(f"looking at {_count(count, 'partition')} of {_count(len(wanted.endpoints), 'dataset')}", err=True)
     facts = ledger.facts(wanted.endpoints, *wanted.span)
 
     def plan(lost: frozenset[tuple[str, str]]) -> BackfillPlan:

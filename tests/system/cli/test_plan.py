@@ -116,7 +116,7 @@ def test_nothing_changes(assets: Path, deployed: Desk) -> None:
 
 
 def test_other_code_makes_partitions_outdated_and_says_how_long_they_take(assets: Path, deployed: Desk) -> None:
-    edit(assets, "shop/hours.py", 'F.sum("pieces").alias("pieces"))\n\n\n@endpoint(schema=Sums, partitions="daily", inputs={"hours"', 'F.max("pieces").alias("pieces"))\n\n\n@endpoint(schema=Sums, partitions="daily", inputs={"hours"')  # fmt: skip
+    edit(assets, "shop/hours.py", "return sold.agg(F.sum", "return sold.agg(F.max")
     (found,) = datasets(assets).values()
     assert (found["key"], found["what"], found["breaking"]) == ("shop/turnover", "changed", False)
     assert [change["path"] for change in found["changes"]] == ["code_version"]
@@ -149,7 +149,12 @@ def sealed(desk: Desk) -> Any:
 
 
 def test_what_never_held_anything_may_break(assets: Path, deployed: Desk) -> None:
-    edit(assets, "shop/hours.py", '@endpoint(schema=Sums, partitions="daily", inputs={"days"', '@endpoint(schema=Sums, partitions="daily", retention="9d", inputs={"days"')
+    edit(
+        assets,
+        "shop/hours.py",
+        '@endpoint(schema=Sums, partitions="daily", inputs={"days"',
+        '@endpoint(schema=Sums, partitions="daily", retention="9d", inputs={"days"',
+    )
     found = datasets(assets)["shop/report"]
     assert (found["breaking"], found["used"]) == (False, False)
     assert any(change["breaking"] for change in found["changes"])
