@@ -5,7 +5,8 @@ Nothing else in the platform may import `dagster._...`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import dagster._daemon.controller as _controller
 from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance, DagsterRun
@@ -24,6 +25,7 @@ from dagster._core.storage.tags import (
 from dagster._daemon.cli import run_command
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+from sqlalchemy import create_engine
 
 __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
@@ -44,6 +46,7 @@ __all__ = [
     "earlier_verdicts",
     "execute_run",
     "execute_run_args",
+    "keep_connections",
     "load_all_definitions",
     "location_name",
     "run_daemon",
@@ -63,6 +66,50 @@ def earlier_verdicts(instance: DagsterInstance, asset: AssetKey, checks: Iterabl
             if record.partition in partitions and record.evaluation is not None:
                 found.setdefault((check, str(record.partition)), record.evaluation)
     return list(found.values())
+
+
+# Each asks the database's catalogue whether a table or column is there that every Dagster since 1.5 makes.
+_CATALOGUE_QUESTIONS = (
+    "has_table",
+    "has_asset_key_col",
+    "_has_asset_key_col_on_connection",
+    "has_run_stats_index_cols",
+    "has_bulk_actions_selector_cols",
+    "has_backfill_id_column",
+    "has_bulk_action_job_name_column",
+    "has_backfill_tags_table",
+    "has_instigators_table",
+    "_has_instigators_table",
+    "has_secondary_index_table",
+    "has_built_index",
+)
+
+
+def keep_connections(storages: Iterable[Any], url: str) -> Callable[[], None]:
+    """Has Dagster's Postgres storages of one database share connections and keep them, and remember what they learnt of their tables.
+
+    At most 4 are kept idle; more threads get more, which are closed after use. An hour old, a connection is renewed. Answers what closes them all.
+    """
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=4, max_overflow=40, pool_recycle=3600, use_native_hstore=False)
+    for storage in storages:
+        storage._engine = engine
+        for name in _CATALOGUE_QUESTIONS:
+            if hasattr(storage, name):
+                setattr(storage, name, _remembering(getattr(storage, name)))
+    return engine.dispose
+
+
+def _remembering(question: Callable[..., bool]) -> Callable[..., bool]:
+    """The question, asked until its first yes. A connection among its arguments does not tell one question from another."""
+    yes: set[tuple[str, ...]] = set()
+
+    def asked(*args: Any) -> bool:
+        told = tuple(each for each in args if isinstance(each, str))
+        if told not in yes and question(*args):
+            yes.add(told)
+        return told in yes
+
+    return asked
 
 
 def daemon_intervals() -> tuple[float, float]:

@@ -12,6 +12,7 @@ from typing import Literal
 import dagster as dg
 
 from platform_defs.build.processes import STORAGE_VARIABLE
+from platform_defs.build.storage import make_tables
 from resources.settings import Settings
 
 Launcher = Literal["warm", "default"]
@@ -68,8 +69,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def bootstrap_instance(settings: Settings, launcher: Launcher = "default", slots: int | None = None) -> None:
-    """Writes the configuration and opens the instance once, which makes its tables: two first openers would race and die."""
+    """Writes the configuration, makes the instance's tables and opens it once: two first openers would race and die."""
     write_instance_config(settings, launcher, slots)
+    make_tables(str(settings.storage_url))
     with open_instance(settings) as instance:
         instance.get_runs(limit=1)
         instance.event_log_storage.get_maximum_record_id()

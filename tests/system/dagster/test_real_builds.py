@@ -27,9 +27,6 @@ from resources.spark import SparkEngines
 from tests.fixtures.dagster import RunningDagster, running_dagster, until
 from tests.system.dagster.domains import write_domains
 
-# Real builds on a whole platform: minutes each. Not seen to pass on a quiet machine yet, so they do not decide about a landing; run them by hand.
-pytestmark = pytest.mark.skipif("BACKLINE_TEST_WHOLE" not in os.environ, reason="builds on a whole platform for minutes: BACKLINE_TEST_WHOLE=1 runs it")
-
 PLAYED, PLAYS, PLAYS_DAY, ROYALTIES, ROYALTIES_DAY = "music/track_played", "music/plays", "music/plays_day", "sales/royalties", "sales/royalties_day"
 TRACKS = ("trk_aaaaaaaa", "trk_bbbbbbbb")
 FIRST, LAST = "2024-10-05T00", "2024-10-09T23"

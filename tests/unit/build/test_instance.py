@@ -20,7 +20,7 @@ def test_dagster_accepts_the_configuration(tmp_path: Path, launcher: str) -> Non
     text = instance_config(settings(tmp_path / 'a "quoted" home'), launcher, 5, TEMPLATE)  # type: ignore[arg-type]
     read = yaml.safe_load(text)
     assert not validate_config(dagster_instance_config_schema(), read).errors
-    assert read["storage"] == {"postgres": {"postgres_url": {"env": "BACKLINE_STORAGE_URL"}}}
+    assert read["storage"]["custom"]["config"] == {"postgres_url": {"env": "BACKLINE_STORAGE_URL"}}
     assert read["run_coordinator"]["config"]["dequeue_interval_seconds"] == 1
     assert "hunter2" not in text
 
