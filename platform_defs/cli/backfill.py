@@ -199,8 +199,8 @@ def _cancel(settings: Settings, identity: str, as_json: bool) -> int:
         status = dagster.backfill_status(identity)
         if not status.ended:
             dagster.cancel(identity)
-            with progress(quiet=as_json) as tell:
-                ended = Watch(dagster, identity, tell, lambda: False).to_the_end()
+            with progress(quiet=as_json) as shown:
+                ended = Watch(dagster, identity, shown.tell, lambda: False).to_the_end()
             status = ended or status
         if as_json:
             _json(None, None, status)
@@ -211,10 +211,10 @@ def _cancel(settings: Settings, identity: str, as_json: bool) -> int:
 
 
 def _watch(dagster: DagsterClient, identity: str, ledger: Ledger, as_json: bool, plan: BackfillPlan | None, estimate: Estimate | None) -> int:
-    from platform_defs.cli.watching import INTERRUPTED, Watch, ask_to_cancel, progress, reasons, resume_words, unbuilt
+    from platform_defs.cli.watching import INTERRUPTED, Watch, progress, reasons, resume_words, unbuilt
 
-    with progress(quiet=as_json) as tell:
-        status = Watch(dagster, identity, tell, ask_to_cancel).to_the_end()
+    with progress(quiet=as_json) as shown:
+        status = Watch(dagster, identity, shown.tell, shown.cancel).to_the_end()
     if status is None:
         click.echo(f"The backfill goes on. {resume_words(identity)}", err=True)
         return INTERRUPTED

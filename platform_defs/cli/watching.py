@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import httpx
@@ -88,14 +88,21 @@ def resume_words(identity: str) -> str:
     return f"Watch or resume it: ./backline backfill --resume {identity}; cancel it: ./backline backfill --cancel {identity}"
 
 
+class Shown(NamedTuple):
+    """Where progress goes, and how the person is asked meanwhile: a bar that moves would write over the question."""
+
+    tell: Tell
+    cancel: Callable[[], bool]
+
+
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Tell]:
+def progress(*, quiet: bool) -> Iterator[Shown]:
     """Shows how far a backfill is on standard error: a bar on a terminal, else a line whenever something has changed."""
     from platform_defs.cli.speech import console
 
     out = console(err=True)
     if quiet:
-        yield lambda status: None
+        yield Shown(lambda status: None, ask_to_cancel)
         return
     if out.is_terminal:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -115,7 +122,14 @@ def progress(*, quiet: bool) -> Iterator[Tell]:
                 done = status.partitions
                 shown.update(task, total=done.targeted, completed=done.built + done.failed, more=_more(status))
 
-            yield tell
+            def cancel() -> bool:
+                shown.stop()
+                cancelled = ask_to_cancel()
+                if cancelled:
+                    shown.start()
+                return cancelled
+
+            yield Shown(tell, cancel)
         return
     said = ""
 
@@ -127,7 +141,7 @@ def progress(*, quiet: bool) -> Iterator[Tell]:
             click.echo(words, err=True)
         said = words
 
-    yield line
+    yield Shown(line, ask_to_cancel)
 
 
 def unbuilt(status: BackfillStatus) -> dict[str, int]:

@@ -13,7 +13,7 @@ import pytest
 
 from platform_defs.cli.slots import backfill_slots
 from platform_defs.cli.speech import span_words
-from platform_defs.cli.watching import Watch, ask_to_cancel, reasons, resume_words, unbuilt
+from platform_defs.cli.watching import Watch, ask_to_cancel, progress, reasons, resume_words, unbuilt
 from platform_defs.planning.facts import Trouble
 from platform_defs.running.dagster_client import BackfillStatus, Progress
 
@@ -134,3 +134,17 @@ def test_the_backfills_slots_are_what_dagster_was_told(tmp_path: Path) -> None:
     assert backfill_slots(tmp_path) == 4
     (tmp_path / "dagster.yaml").write_text("concurrency: {}")
     assert backfill_slots(tmp_path) == 2
+
+
+def test_progress_is_a_line_whenever_something_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(quiet=False) as shown:
+        for one in (GOING, GOING, status("REQUESTED", 2, 1, r1="STARTED"), CANCELING):
+            shown.tell(one)
+    assert capsys.readouterr().err.splitlines() == [
+        "2 of 4 partitions",
+        "3 of 4 partitions, 1 failed",
+        "2 of 4 partitions, being cancelled",
+    ]
+    with progress(quiet=True) as shown:
+        shown.tell(GOING)
+    assert capsys.readouterr().err == ""
