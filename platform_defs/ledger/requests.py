@@ -5,18 +5,20 @@ What is worth asking for is decided in planning; how it becomes a run is the sch
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, insert, text
 
 from platform_defs.contracts.contract import Tier
 from platform_defs.contracts.partitions import Cadence, index_of, key_at
+from platform_defs.ledger import schema
 from platform_defs.ledger.store import Lock, Store
 from platform_defs.planning.requests import RunRequestPlan
 
+_TABLE = schema.requests
 _SELECT = (
     "SELECT r.*, (SELECT array_agg(e.key ORDER BY e.key) FROM endpoints e WHERE e.id = ANY(r.endpoints)) AS endpoint_keys "
     "FROM requests r WHERE closed_at IS NULL"
@@ -62,23 +64,30 @@ class Requests:
         plan of which nothing is left is not opened: two planners that tick at once ask once."""
         now = self._store.clock()
         ids = self._store.endpoint_ids({(endpoint, plan.cadence) for plan in plans for endpoint in plan.endpoints})
-        made: list[int] = []
+        made: list[Request] = []
+        rows: list[dict[str, Any]] = []
         with self._store.transaction() as connection:
             self._store.lock(connection, Lock.REQUESTS)
+            taken: dict[tuple[int, Cadence], list[tuple[int, int]]] = {}
+            for row in connection.execute(text("SELECT endpoints, cadence, first, last FROM requests WHERE closed_at IS NULL")):
+                for number in row.endpoints:
+                    taken.setdefault((number, row.cadence), []).append((row.first, row.last))
             for plan in plans:
                 first, last = index_of(plan.first), index_of(plan.last)
-                wanted = {ids[endpoint, plan.cadence] for endpoint in plan.endpoints}
-                taken = connection.execute(
-                    text(
-                        "SELECT DISTINCT unnest(endpoints) AS id FROM requests WHERE closed_at IS NULL AND cadence = :c AND first <= :last AND last >= :first"
-                    ),
-                    {"c": plan.cadence, "first": first, "last": last},
-                )
-                left = sorted(wanted - {row.id for row in taken})
-                if left:
-                    made.append(self._insert(connection, plan, left, now, now + expires_after))
-            rows = connection.execute(text(_SELECT + " AND r.id = ANY(:ids) ORDER BY r.id"), {"ids": made}).all()
-            return [_request(row) for row in rows]
+                numbers = {ids[endpoint, plan.cadence]: endpoint for endpoint in plan.endpoints}
+                left = {number: key for number, key in numbers.items() if not _overlaps(taken.get((number, plan.cadence), ()), first, last)}
+                if not left:
+                    continue
+                for number in left:
+                    taken.setdefault((number, plan.cadence), []).append((first, last))
+                made.append(_opened(plan, tuple(sorted(left.values())), now, now + expires_after))
+                rows.append(_row(made[-1], sorted(left), first, last))
+            if rows:
+                # Many rows a statement: a tick may open hundreds.
+                statement = insert(_TABLE).returning(_TABLE.c.id, sort_by_parameter_order=True)
+                numbers_given = connection.execute(statement, rows).scalars().all()
+                made = [replace(request, id=number) for request, number in zip(made, numbers_given, strict=True)]
+        return made
 
     def started(self, request_id: int, run_id: str) -> None:
         """Says which run serves a request."""
@@ -108,25 +117,42 @@ class Requests:
         with self._store.transaction() as connection:
             return connection.execute(text("DELETE FROM requests WHERE closed_at < :before"), {"before": before}).rowcount
 
-    @staticmethod
-    def _insert(connection: Connection, plan: RunRequestPlan, endpoints: list[int], now: datetime, expires: datetime) -> int:
-        statement = text(
-            "INSERT INTO requests (domain, cadence, tier, endpoints, first, last, inputs, attempt, requested_at, expires_at) VALUES "
-            "(:domain, :cadence, :tier, :endpoints, :first, :last, :inputs, :attempt, :now, :expires) RETURNING id"
-        )
-        values = {
-            "domain": plan.domain,
-            "cadence": plan.cadence,
-            "tier": plan.tier,
-            "endpoints": endpoints,
-            "first": index_of(plan.first),
-            "last": index_of(plan.last),
-            "inputs": plan.inputs,
-            "attempt": plan.attempt,
-            "now": now,
-            "expires": expires,
-        }
-        return int(connection.execute(statement, values).scalar_one())
+
+def _overlaps(spans: Iterable[tuple[int, int]], first: int, last: int) -> bool:
+    return any(low <= last and high >= first for low, high in spans)
+
+
+def _opened(plan: RunRequestPlan, endpoints: tuple[str, ...], now: datetime, expires: datetime) -> Request:
+    """A request of a plan that has no number yet."""
+    return Request(
+        id=0,
+        domain=plan.domain,
+        cadence=plan.cadence,
+        tier=plan.tier,
+        endpoints=endpoints,
+        first=plan.first,
+        last=plan.last,
+        inputs=plan.inputs,
+        attempt=plan.attempt,
+        requested_at=now,
+        expires_at=expires,
+        run_id=None,
+    )
+
+
+def _row(request: Request, numbers: list[int], first: int, last: int) -> dict[str, Any]:
+    return {
+        "domain": request.domain,
+        "cadence": request.cadence,
+        "tier": request.tier,
+        "endpoints": numbers,
+        "first": first,
+        "last": last,
+        "inputs": request.inputs,
+        "attempt": request.attempt,
+        "requested_at": request.requested_at,
+        "expires_at": request.expires_at,
+    }
 
 
 def _request(row: Row[Any]) -> Request:

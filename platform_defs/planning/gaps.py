@@ -87,15 +87,17 @@ class Graph:
             if (contract.cadence, contract.start) not in starts:
                 starts[contract.cadence, contract.start] = index_of(first_key(contract))
         self.first = {key: starts[contract.cadence, contract.start] for key, contract in contracts.items()}
+        self._reads = {key: tuple(item.endpoint for item in contract.inputs) for key, contract in contracts.items()}
+        self._reach = {key: max(map(_reach, contract.inputs), default=timedelta()) for key, contract in contracts.items()}
 
     def needed(self, asked: Iterable[str]) -> set[str]:
         """These endpoints and all they read."""
         keys = set(asked)
-        return keys | {item.endpoint for key in keys for item in self.contracts[key].inputs}
+        return keys.union(*(self._reads[key] for key in keys))
 
     def reach(self, asked: Iterable[str]) -> timedelta:
         """How far before a partition's start its inputs may begin."""
-        return max((_reach(item) for key in asked for item in self.contracts[key].inputs), default=timedelta())
+        return max((self._reach[key] for key in asked), default=timedelta())
 
 
 def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK, most: int = MAX_PARTITIONS) -> list[Decision]:
@@ -124,7 +126,7 @@ class _Look:
     look_back: timedelta
     _sets: dict[Ranges, dict[Cadence, int]] = field(default_factory=dict)
     _ready: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _held: dict[tuple[Cadence, timedelta, bool], int] = field(default_factory=dict)
+    _held: dict[tuple[Cadence, int, bool], int] = field(default_factory=dict)
     _closed: dict[int | None, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -197,14 +199,14 @@ class _Look:
 
     def _spoken(self, contract: Contract, *, recent: bool) -> int:
         """Partitions that have ended, begin in the span, are neither before start nor past retention; `recent`: nor beyond the look-back."""
-        cadence, retention = contract.cadence, timedelta(seconds=contract.retention_seconds)
-        found = self._held.get((cadence, retention, recent))
+        cadence = contract.cadence
+        found = self._held.get((cadence, contract.retention_seconds, recent))
         if found is None:
-            size = step(cadence)
+            size, retention = step(cadence), timedelta(seconds=contract.retention_seconds)
             low = max(-((_EPOCH - self.standing.since) // size), (self.now - retention - _EPOCH) // size)
             if recent:
                 low = max(low, -((_EPOCH - self.now + self.look_back + GRACE) // size) - 1)
-            found = self._held[cadence, retention, recent] = _from(low - self.zero[cadence]) & _upto(self.newest[cadence])
+            found = self._held[cadence, contract.retention_seconds, recent] = _from(low - self.zero[cadence]) & _upto(self.newest[cadence])
         return found & _from(self.graph.first[contract.key] - self.zero[cadence])
 
     def _closed_hours(self, hold: int | None) -> int:

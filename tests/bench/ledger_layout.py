@@ -64,8 +64,8 @@ def _input(param: int, other: int, daily: bool) -> WindowInput:
     return WindowInput(param=f"p{param}", endpoint=f"d{read % 40}/e{read}", unit="hours", first=0, last=param % 2)
 
 
-def fill(ledger: Ledger, endpoints: int, days: int) -> dict[str, float]:
-    """Fills the ledger; seconds by step."""
+def fill(ledger: Ledger, endpoints: int, days: int, version_days: int | None = None) -> dict[str, float]:
+    """Fills the ledger; seconds by step. `version_days`: for how many of the days there are versions, too; None: for all of them."""
     spent: dict[str, float] = {}
 
     def step(name: str, work: Callable[[], Any]) -> None:
@@ -76,7 +76,7 @@ def fill(ledger: Ledger, endpoints: int, days: int) -> dict[str, float]:
     def sql(*statements: str) -> None:
         with ledger.store.transaction() as connection:
             for statement in statements:
-                connection.execute(text(statement), {"endpoints": endpoints, "days": days, "today": TODAY})
+                connection.execute(text(statement), {"days": days, "today": TODAY, "versions": days if version_days is None else version_days})
 
     step("apply contracts", lambda: ledger.registry.apply(contracts(endpoints), "bench"))
     with ledger.store.transaction() as connection:
@@ -99,7 +99,7 @@ def fill(ledger: Ledger, endpoints: int, days: int) -> dict[str, float]:
         lambda: sql(
             f"INSERT INTO partition_days (endpoint_id, day, change, {', '.join(arrays)}) "
             f"SELECT e.id, d, (d - :today) * 24 + 100000, {', '.join(arrays.values())} "
-            "FROM endpoints e, generate_series(:today - :days + 1, :today) AS d ORDER BY d, e.id"
+            "FROM endpoints e, generate_series(:today - :versions + 1, :today) AS d ORDER BY d, e.id"
         ),
     )
     # Every 100th partition is missing, at another place for each endpoint.

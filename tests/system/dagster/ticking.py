@@ -17,8 +17,9 @@ import dagster as dg
 from sqlalchemy import event
 
 from platform_defs.build.definitions import build_defs
+from platform_defs.build.housekeeping import retention_name
 from platform_defs.contracts.loading import LoadedDomain
-from platform_defs.contracts.partitions import keys_between, window_of
+from platform_defs.contracts.partitions import Cadence, keys_between, window_of
 from platform_defs.lake.landing import SealManifest, Segment, segment_path
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Fence
@@ -28,6 +29,7 @@ from platform_defs.planning.inputs import view_inputs
 from sensors.run_tags import RANGE_END, RANGE_START, REQUEST
 
 Place = tuple[str, str]
+CADENCES: tuple[Cadence, ...] = ("hourly", "daily")
 
 
 @dataclass
@@ -78,7 +80,7 @@ class TickHarness:
         )
 
     def tick(self, after: timedelta = timedelta(minutes=1), *, crash: bool = False) -> Ticked:
-        """Time passes, then every schedule and the late-data sensors tick once.
+        """Time passes, then every schedule of the planner and the late-data sensors tick once.
 
         Args:
             crash: the daemon dies after the ticks were evaluated: nothing is launched and no cursor kept.
@@ -87,6 +89,8 @@ class TickHarness:
         found = Ticked()
         for domain, repository in sorted(self.repositories.items()):
             for schedule in repository.schedule_defs:
+                if schedule.name == retention_name(domain):  # the calendar's, not the planner's
+                    continue
                 context = dg.build_schedule_context(instance=self.instance, scheduled_execution_time=self.now, repository_def=repository)
                 data = schedule.evaluate_tick(context)
                 self._take(found, repository, schedule.name, schedule.job_name, data.run_requests, data.skip_message, crash)
