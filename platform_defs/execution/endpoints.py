@@ -56,7 +56,10 @@ class EndpointStep:
             for group in _of_equal_pins(planned):
                 staged |= self._together(group, run) if len(group) > 1 else {}
         planned = [each for each in planned if each.key not in staged]
-        with ThreadPoolExecutor(max_workers=max(1, min(run.threads, len(planned))), thread_name_prefix="compute") as pool:
+        with (
+            self._inputs.shared(planned, run.session),
+            ThreadPoolExecutor(max_workers=max(1, min(run.threads, len(planned))), thread_name_prefix="compute") as pool,
+        ):
             pending = {each.key: pool.submit(self._one, each, run) for each in planned}
             try:
                 return staged | {key: future.result() for key, future in pending.items()}

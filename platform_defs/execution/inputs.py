@@ -6,8 +6,13 @@ published, pins the versions and makes the frames. Lineage will mark every colum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import grpc
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import AsOfInput, Contract
 from platform_defs.contracts.partitions import partition_column, start_of
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 Mark = Callable[[str, "DataFrame"], "DataFrame"]
 _SPELLED = 6
+# Rows that a range's inputs may have together to be kept in Spark's memory while it is computed.
+_KEPT_ROWS = 1_000_000
 
 
 class Inputs:
@@ -34,6 +41,7 @@ class Inputs:
         """`mark`: called with each parameter and its frame; what it returns goes to the author's function."""
         self._work, self._platform, self._mark = work, platform, mark
         self._contract = work.declared.contract
+        self._kept: dict[tuple[str, int], DataFrame] = {}
 
     def plan(self, keys: Sequence[str]) -> dict[str, Planned | Waiting]:
         """What each partition reads now, by the ledger alone; waiting where something is not published."""
@@ -55,6 +63,27 @@ class Inputs:
             plans[key] = self._planned(key, view, published, heads) if view.complete else _waiting(key, view)
         return plans
 
+    @contextmanager
+    def shared(self, planned: Sequence[Planned], session: SparkSession) -> Iterator[None]:
+        """While this is open, what these partitions read is looked up in Delta's log and read once for all of them, where it is little enough to be kept.
+
+        Of 24 hours of 500 rows, each read by itself, Spark spent four fifths of its time finding their files.
+        """
+        rows = [each.rows_in for each in planned]
+        if len(planned) > 1 and sum(each if each is not None else _KEPT_ROWS for each in rows) < _KEPT_ROWS:
+            wanted: dict[tuple[str, int], set[str]] = {}
+            for read in (read for each in planned for read in each.reads):
+                if read.version is not None:
+                    wanted.setdefault((read.endpoint, read.version), set()).update(read.keys)
+            self._kept = {place: self._read_in(session, *place, sorted(keys)).persist() for place, keys in wanted.items()}
+        try:
+            yield
+        finally:
+            kept, self._kept = self._kept, {}
+            for frame in kept.values():
+                with suppress(PySparkException, grpc.RpcError):  # the server is gone, and what it kept with it
+                    frame.unpersist()
+
     def frames(self, planned: Sequence[Planned], session: SparkSession) -> dict[str, DataFrame]:
         """One frame a parameter: the input's contract columns and its partition column, all rows of the planned partitions' windows together."""
         frames: dict[str, DataFrame] = {}
@@ -69,8 +98,13 @@ class Inputs:
     def _frame(self, session: SparkSession, contract: Contract, keys: Sequence[str], version: int | None) -> DataFrame:
         if version is None:  # all of it lies before the input's start: complete, and empty
             return empty_table(session, contract)
+        kept = self._kept.get((contract.key, version))
+        return self._read_in(session, contract.key, version, keys) if kept is None else kept.where(F.col(partition_column(contract.cadence)).isin(list(keys)))
+
+    def _read_in(self, session: SparkSession, endpoint: str, version: int, keys: Sequence[str]) -> DataFrame:
+        contract = self._work.contracts[endpoint]
         column = partition_column(contract.cadence)
-        frame = read_table(session, self._platform.lake.table(contract.key), version, keys, column)
+        frame = read_table(session, self._platform.lake.table(endpoint), version, keys, column)
         # Columns that left the contract stay in the table, null: authors see the contract.
         return frame.select(*(each.name for each in contract.columns), column)
 

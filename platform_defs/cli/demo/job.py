@@ -16,7 +16,9 @@ from platform_defs.cli.demo.sent import Sent
 from platform_defs.cli.demo.table import Row, rows
 from platform_defs.collection.sdk import Client
 from platform_defs.collection.tokens import add_client
+from platform_defs.lake.layout import Lake
 from platform_defs.ledger import Ledger
+from platform_defs.ledger.decisions import pause, resume
 from platform_defs.planning.states import PartitionState, decide
 from platform_defs.running.dagster_client import DagsterClient
 
@@ -33,6 +35,7 @@ _PATIENCE_SECONDS = 900.0
 # The newest hour closes only after its grace of two minutes; what ended this long ago must be there.
 _JUST_ENDED = timedelta(minutes=5)
 _LOOK_BACK = timedelta(hours=48)
+_HISTORY = "the demo's flights are history: no new hour comes"
 _LISTENING = ("catalogue", "listening", "charts")
 
 
@@ -64,6 +67,7 @@ class Demo:
         self.send_flights()
         self.build_flights()
         self.send_late_flights()
+        self.leave_flights()
         self.settle_listening()
         return rows(self._ledger, datetime.now(UTC))
 
@@ -81,8 +85,17 @@ class Demo:
             finally:
                 crowd.stop()
 
+    def leave_flights(self) -> None:
+        """Pauses aviation: flights are history, and the hours since then, of which nothing comes, are nobody's trouble. A person's builds go on."""
+        pause(self._ledger, Lake(self._settings.lake), flights.DOMAIN, _HISTORY)
+
+    def take_up_flights(self) -> None:
+        """Ends that pause, so that late events are followed again."""
+        if any(one.name == flights.DOMAIN and one.why == _HISTORY for one in self._ledger.pauses.open()):
+            resume(self._ledger, Lake(self._settings.lake), flights.DOMAIN, "late flights come")
+
     def rest_schedules(self) -> None:
-        """Switches aviation's schedules off: flights are history, of which no new hour comes. Backfills build it, the late-data sensor rebuilds it."""
+        """Switches aviation's schedules off: they would build all the hours since. Backfills build flights, the late-data sensor rebuilds them."""
         with DagsterClient(str(self._settings.dagster_url)) as dagster:
             for cadence in ("hourly", "daily"):
                 dagster.stop_schedule(flights.DOMAIN, f"{flights.DOMAIN}_{cadence}")
@@ -111,6 +124,7 @@ class Demo:
         """Sends those that come late; waits until the planner has rebuilt what they touch."""
         if self._sent.late_until is not None and self._sent.late_until >= self._days.sent_until:
             return
+        self.take_up_flights()
         with self._step("late events arrive") as say, self._client(flights.CLIENT) as (tower, _):
             count = flights.send_late(self._days, self._sent, tower)
             self.wait_sealed()
