@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from platform_defs.build.assets import Builder, asset_key, asset_of
+from platform_defs.build.housekeeping import retention_job, retention_schedule
 from platform_defs.build.loading import known_contracts, load_applied
 from platform_defs.build.partitions import Partitions, partitions_of
 from platform_defs.build.platform import process_ledger, resources_at
@@ -60,11 +61,13 @@ def build_defs(
     partitions: dict[Cadence, Partitions] = {cadence: partitions_of(cadence, start) for cadence in CADENCES}
     assets = [asset_of(declared, partitions[declared.contract.cadence], builder) for declared in loaded.declared.values()]
     jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
-    ledger = process_ledger() if ledger is None else ledger
+    ledger, retention = process_ledger() if ledger is None else ledger, retention_job(loaded.name)
     return dg.Definitions(
         assets=[*assets, *_neighbours(loaded, contracts)],
-        jobs=list(jobs.values()),
-        schedules=[planned_schedule(loaded.name, cadence, ledger) for cadence in jobs] if planned else [],
+        jobs=[*jobs.values(), *([retention] if jobs else [])],
+        schedules=[*(planned_schedule(loaded.name, cadence, ledger) for cadence in jobs), retention_schedule(loaded.name, retention)]
+        if planned and jobs
+        else [],
         sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger), alerts_sensor(loaded.name, ledger)] if planned and jobs else [],
         resources={**resources_at(), **(resources or {})},
         # One process a run: a step per process would import everything again for each asset.

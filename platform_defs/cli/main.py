@@ -60,6 +60,7 @@ SUBS: Mapping[str, Sub] = {
     "pause": Sub("platform_defs.cli.pause:pause", "Leave a domain or a dataset alone for a while."),
     "resume": Sub("platform_defs.cli.pause:resume", "End a pause."),
     "reopen": Sub("platform_defs.cli.reopen:reopen", "Take the parked late rows of an hour in."),
+    "retention": Sub("platform_defs.cli.retention:retention", "Drop what is past its retention now, or show it."),
     "send": Sub("platform_defs.cli.send:send", "Send events from a file of JSON lines."),
     "read": Sub("platform_defs.cli.read:read", "Show rows of an endpoint."),
     "failed": Sub("platform_defs.cli.failed:failed", "Look at events that were rejected."),

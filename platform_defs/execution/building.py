@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
+from platform_defs.contracts.durations import words
 from platform_defs.contracts.partitions import cadence_of
 from platform_defs.execution.calling import blame_of, compiled_of
 from platform_defs.execution.failures import Blame
@@ -22,6 +23,7 @@ from platform_defs.execution.skipping import Asked, before_start, why_current
 from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog, said
 from platform_defs.lake import delta_log
+from platform_defs.lake.retention import first_kept
 from platform_defs.lake.staging import staging_folder
 from platform_defs.ledger.leases import Fence, FenceLost, Held, RunEnded
 from platform_defs.ledger.outcomes import Outcome, RunInfo
@@ -96,6 +98,9 @@ class _Build:
         early = [key for key in keys if before_start(key, self._contract.start)]
         for key in early:
             self._results[key] = _result(key, "skipped", f"before start ({self._contract.start}): empty and complete")
+        oldest, kept = first_kept(self._contract, self._began), words(self._contract.retention_seconds)
+        for key in [key for key in keys if key < oldest and key not in self._results]:
+            self._results[key] = _result(key, "skipped", f"outside retention ({kept}): dropped, and not built again; the oldest kept is {oldest}")
         keys = [key for key in keys if key not in self._results]
         try:
             if any(item.endpoint == self._key for item in self._contract.inputs):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,6 +90,24 @@ def pinned(path: str, versions: Mapping[str, int]) -> int:
     later = entries(path, min(versions.values()))
     touched = [entry.version for entry in later if any(entry.version > version and entry.may_touch(key) for key, version in versions.items())]
     return max(recorded, min(touched) - 1 if touched else later[-1].version if later else recorded)
+
+
+def undropped(path: str, keys: Iterable[str]) -> set[str]:
+    """Of these partitions, those that may hold rows: whose rows no commit has dropped as expired, or that were written to since one did.
+
+    Read from the newest commit backwards, mostly as far as the last day on which something expired.
+    """
+    left, found = set(keys), set[str]()
+    for version in reversed(_versions(path)):
+        if not left:
+            break
+        with contextlib.suppress(FileNotFoundError):  # cleaned away since we listed it
+            entry = _entry(path, version)
+            dropped = entry.signature.get("retention") if entry.signature else None
+            touched = {key for key in left if dropped is None and entry.may_touch(key)}
+            found |= touched
+            left -= touched | {key for key in left if dropped is not None and key < dropped}
+    return found | left
 
 
 def signature(**said: Any) -> str:

@@ -17,6 +17,9 @@ class Files(Protocol):
     def names(self, folder: str) -> list[str]:
         """Names in the folder, sorted; none if there is no such folder."""
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each file in the folder, by name, hidden ones and folders in it left out; none if there is no such folder."""
+
     def read(self, path: str) -> bytes:
         """Content of a file; raises FileNotFoundError."""
 
@@ -29,6 +32,9 @@ class Files(Protocol):
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""
 
+    def prune(self, folder: str) -> bool:
+        """Removes the folder if nothing is in it; whether it did."""
+
 
 class LocalFiles:
     """Files of a local folder: 0600, folders 0700."""
@@ -39,6 +45,14 @@ class LocalFiles:
             return sorted(os.listdir(folder))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each file in the folder, by name, hidden ones and folders in it left out; none if there is no such folder."""
+        try:
+            with os.scandir(folder) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".") and entry.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
 
     def read(self, path: str) -> bytes:
         """Content of a file; raises FileNotFoundError."""
@@ -84,6 +98,14 @@ class LocalFiles:
         try:
             target.unlink()
         except FileNotFoundError:
+            return False
+        return True
+
+    def prune(self, folder: str) -> bool:
+        """Removes the folder if nothing is in it; whether it did."""
+        try:
+            os.rmdir(folder)
+        except OSError:  # there is something in it, or no such folder
             return False
         return True
 

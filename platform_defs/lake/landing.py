@@ -95,14 +95,18 @@ class LandingStore:
         """Those of the paths that are not there (any more), in the order given."""
         return [relative for relative in relatives if not Path(self.path(relative)).is_file()]
 
-    def manifests(self) -> Iterator[SealManifest]:
-        """All manifests, by receiver and seal. Raises ValueError for one that cannot be understood, naming the file."""
+    def receivers(self) -> list[str]:
+        """Who has manifests: receivers, and each source's partitions."""
+        return files_of(self.root).names(f"{self.root}/manifests")
+
+    def manifests(self, receiver: str | None = None) -> Iterator[SealManifest]:
+        """All manifests, or one receiver's, by receiver and seal. Raises ValueError for one that cannot be understood, naming the file."""
         files = files_of(self.root)
-        for receiver in files.names(f"{self.root}/manifests"):
-            for name in files.names(f"{self.root}/manifests/{receiver}"):
+        for each in self.receivers() if receiver is None else [receiver]:
+            for name in files.names(f"{self.root}/manifests/{each}"):
                 if not name.endswith(".json") or name.startswith("."):
                     continue
-                path = f"{self.root}/manifests/{receiver}/{name}"
+                path = f"{self.root}/manifests/{each}/{name}"
                 try:
                     yield SealManifest.model_validate_json(files.read(path))
                 except ValidationError as error:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from platform_defs.ledger.attempts import Attempts, Transitions
 from platform_defs.ledger.facts import PlannerReads
+from platform_defs.ledger.forgetting import Forgetting
 from platform_defs.ledger.landing import Landing
 from platform_defs.ledger.leases import Leases
 from platform_defs.ledger.partitions import Partitions
@@ -41,6 +42,7 @@ class Ledger:
         self.requests = Requests(self.store)
         self.pauses = Pauses(self.store, self.registry, self.transitions)
         self.reopenings = Reopenings(self.store)
+        self.forgetting = Forgetting(self.store, self.attempts, self.requests)
         self.planner = PlannerReads(self.store, self.registry)
 
     def create(self) -> None:

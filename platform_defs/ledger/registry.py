@@ -142,6 +142,15 @@ class Registry:
                 found.setdefault(row.key, []).append(Contract.model_validate_json(row.contract))
         return found
 
+    def retired(self) -> dict[str, Contract]:
+        """The last contracts of keys that are in force no more: what they promised of stored data still holds."""
+        query = text(
+            "SELECT DISTINCT ON (e.key) e.key, h.contract FROM endpoints e JOIN contract_history h ON h.endpoint_id = e.id WHERE h.contract IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM endpoints o WHERE o.key = e.key AND o.digest IS NOT NULL) ORDER BY e.key, h.version DESC"
+        )
+        with self._store.engine.connect() as connection:
+            return {row.key: Contract.model_validate_json(row.contract) for row in connection.execute(query)}
+
     @staticmethod
     def _version(connection: Connection) -> int:
         return int(connection.execute(text("SELECT coalesce(max(version), 0) FROM registry_versions")).scalar_one())

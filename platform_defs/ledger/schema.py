@@ -245,6 +245,13 @@ requests = Table(
     Index("requests_open", "id", postgresql_where=text("closed_at IS NULL")),
     Index("requests_closed", "closed_at"),
 )
+chores = Table(  # what must be done once a day, by whoever comes first
+    "chores",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _instant("done_at"),
+    Column("run_id", Text, nullable=False),
+)
 
 # --- what was done: by day, so that forgetting is dropping a table -----------------------------------------------------------------------------
 BY_DAY: dict[str, Any] = {"postgresql_partition_by": "RANGE (day)"}

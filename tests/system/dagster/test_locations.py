@@ -43,7 +43,7 @@ def test_a_location_loads_the_applied_copy_whatever_was_saved_since(tmp_path: Pa
     doc, file, jobs = ask(home)
     assert doc == "Plays of each track."
     assert Path(file) == taken.folder / "hours.py"
-    assert jobs == "['__ASSET_JOB', 'music_daily', 'music_hourly']"
+    assert jobs == "['__ASSET_JOB', 'music_daily', 'music_hourly', 'music_retention']"
 
 
 def test_a_broken_copy_is_refused_before_it_is_activated(tmp_path: Path) -> None:

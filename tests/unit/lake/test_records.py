@@ -1,4 +1,4 @@
-"""Records: written whole, joined by run, read back in order; kept as long as what they speak of."""
+"""Records: written whole, joined by run, read back in order. How long they are kept is in test_retention."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pydantic import ValidationError
 
 from platform_defs.lake.layout import Lake
 from platform_defs.lake.records import BuildRecord, DecisionRecord, PublishedPartition, RecordError, RefusedPartition, read_records, write_record
-from platform_defs.lake.retention import drop_records
-from tests.spark.lake.samples import contract
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -116,20 +114,3 @@ def test_a_record_reads_back_as_it_was_written(record: BuildRecord) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_record(Lake(folder), record)
         assert list(read_records(Lake(folder))) == [record]
-
-
-def test_a_day_of_records_goes_when_the_last_of_its_partitions_is_gone(tmp_path: Path) -> None:
-    lake = Lake(str(tmp_path))
-    short = contract("charts/short", retention_seconds=10 * 86_400)
-    long = contract("charts/long", retention_seconds=30 * 86_400)
-    contracts = {c.key: c for c in (short, long)}
-    write_record(lake, build("run-1", NOON, endpoint="charts/short"))
-    write_record(lake, build("run-2", NOON + timedelta(days=1), endpoint="charts/short"))
-    write_record(lake, build("run-2", NOON + timedelta(days=1), endpoint="charts/long"))
-    write_record(lake, build("run-3", NOON + timedelta(days=2), endpoint="charts/undeclared"))
-    write_record(lake, DecisionRecord(id="d1", decision="pause", endpoint="charts/short", at=NOON + timedelta(days=3)))
-    assert drop_records(lake, contracts, NOON + timedelta(days=11)) == []
-    assert drop_records(lake, contracts, NOON + timedelta(days=13)) == ["2026-10-01"]
-    assert drop_records(lake, contracts, NOON + timedelta(days=32, seconds=1)) == ["2026-10-02"]
-    assert drop_records(lake, {}, NOON + timedelta(days=3650)) == []
-    assert drop_records(lake, contracts, NOON + timedelta(days=35)) == ["2026-10-03", "2026-10-04"]
