@@ -18,8 +18,13 @@ from textwrap import dedent
 from typing import Any
 
 import dagster as dg
+from sqlalchemy import text
 
+from platform_defs.contracts.partitions import keys_between
 from platform_defs.ledger import Ledger
+from platform_defs.ledger.outcomes import Outcome, RunInfo
+from platform_defs.planning.facts import Counts, Published
+from sensors.run_tags import RANGE_END, RANGE_START
 
 NOW = datetime(2026, 10, 10, 12, 5, tzinfo=UTC)
 START = "2026-10-08"
@@ -122,18 +127,25 @@ def main(arguments: list[str]) -> int:
     told["loads"], (loaded, repository) = timed(load)
     ledger.create()
     ledger.registry.apply(loaded.contracts, "bench")
+    _publish(ledger, "crowd/heard", loaded)
     with dg.instance_for_test() as instance:
         told |= _ticks(repository, instance)
     with dg.instance_for_test() as instance:
         told |= _rival_ticks(given.endpoints, instance)
     told |= _logged(loaded)
     with ledger.store.transaction() as connection:
-        from sqlalchemy import text
-
         connection.execute(text("DELETE FROM requests"))
     ledger.close()
     sys.stdout.write(json.dumps(told) + "\n")
     return 0
+
+
+def _publish(ledger: Ledger, key: str, loaded: Any) -> None:
+    """What all read is there: the first of every chain is due for every hour since the start."""
+    code = loaded.declared[key].contract.code_version
+    hours = keys_between(f"{START}T00", f"{NOW - timedelta(hours=1):%Y-%m-%dT%H}")
+    version = Published(b"c" * 16, b"i" * 16, 10, 1, code, NOW - timedelta(minutes=1), "run", Counts(landed=10, good=10))
+    ledger.partitions.record([Outcome(key, hour, "published", published=version) for hour in hours], RunInfo("run", "schedule", NOW, NOW))
 
 
 def _ticks(repository: Any, instance: dg.DagsterInstance) -> dict[str, Any]:
@@ -150,9 +162,6 @@ def _ticks(repository: Any, instance: dg.DagsterInstance) -> dict[str, Any]:
 
 
 def _keys(request: dg.RunRequest) -> int:
-    from platform_defs.contracts.partitions import keys_between
-    from sensors.run_tags import RANGE_END, RANGE_START
-
     return len(keys_between(request.tags[RANGE_START], request.tags[RANGE_END]))
 
 
