@@ -72,6 +72,7 @@ def write(folder: Path, endpoints: int) -> Path:
             n: int = Field(ge=0)
         '''
     (domain / "events.py").write_text(dedent(event))
+    endpoints -= 1  # the event type is one of them
     for first in range(0, endpoints, _A_FILE):
         text = _HEAD
         for number in range(first, min(first + _A_FILE, endpoints)):
