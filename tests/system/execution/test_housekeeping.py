@@ -1,0 +1,436 @@
+"""Retention over a real ledger and real files: what goes, what stays, and that interrupted work is found again. Rows themselves go in tests/spark."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.endpoints import EndpointDef
+from platform_defs.contracts.loading import Declared
+from platform_defs.contracts.partitions import key_of, shift
+from platform_defs.contracts.schema import Schema, T
+from platform_defs.contracts.schema import field as column
+from platform_defs.execution import sweeping
+from platform_defs.execution.building import build
+from platform_defs.execution.housekeeping import Report, keep_retention
+from platform_defs.execution.platform import Platform, Work
+from platform_defs.lake.delta_log import signature
+from platform_defs.lake.engine import EngineError
+from platform_defs.lake.files import LocalFiles
+from platform_defs.lake.landing import Account, LandingStore, SealManifest, Segment, manifest_path, segment_path
+from platform_defs.lake.layout import Lake
+from platform_defs.lake.records import BuildRecord, write_record
+from platform_defs.ledger import Fence, Ledger
+from tests.fixtures.contracts import DAY, contract, endpoint, event
+from tests.system.ledger.telling import published, run
+
+NOW = datetime(2026, 10, 20, 3, 17, tzinfo=UTC)
+PLAYED, RATE, CHART, FILES = "listening/played", "charts/rate", "charts/chart", "vendor/files"
+OLD, KEPT = "2026-10-10T00", "2026-10-19T00"
+CONTRACTS = (
+    event(PLAYED, retention_seconds=30 * DAY),
+    endpoint(RATE, retention_seconds=5 * DAY),
+    endpoint(CHART, retention_seconds=5 * DAY, cadence="daily"),
+    contract(FILES, kind="source", cadence="daily", retention_seconds=5 * DAY),
+)
+
+
+@dataclass
+class Engine:
+    """Spark as far as retention asks for it: keeps what it was told, in order; `down`: does not answer."""
+
+    down: bool = False
+    said: list[str] = field(default_factory=list)
+    asked: int = 0
+    fails: str = ""
+
+    def session(self, run_id: str) -> Any:
+        self.asked += 1
+        if self.down:
+            raise EngineError("Spark does not answer: see ./backline status")
+        return SimpleNamespace(conf=SimpleNamespace(set=lambda *_: None, unset=lambda *_: None), sql=self._sql)
+
+    def _sql(self, text: str) -> Any:
+        if self.fails and self.fails in text:
+            raise EngineError("gone in the middle")
+        self.said.append(text)
+        return SimpleNamespace(collect=list)
+
+    @contextmanager
+    def tagged(self, *_: Any) -> Iterator[None]:
+        yield
+
+    def interrupt(self, run_id: str) -> int:
+        self.said.append(f"interrupt {run_id}")
+        return 0
+
+    def release(self, run_id: str) -> None:
+        self.said.append(f"release {run_id}")
+
+    def engine(self, zone: str) -> Engine:
+        return self
+
+    def engines(self) -> Iterator[Engine]:
+        yield self
+
+
+class House:
+    """A small platform: its files, its ledger, its present."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self.engine, self.ledger, self.now, self.folder, self.nights = Engine(), ledger, NOW, folder, 0
+        self.lake, self.landing = Lake(str(folder / "lake")), LandingStore(str(folder / "landing"))
+        Path(self.landing.root).mkdir()
+        ledger.store.clock = lambda: self.now
+        ledger.registry.apply(CONTRACTS, "test")
+        engines: Any = self.engine
+        self.platform = Platform(engines, self.lake, self.landing, ledger, None, lambda: self.now, run_logs=folder / "runs")
+
+    def keep(self, *domains: str, **given: Any) -> Report:
+        self.nights += 1
+        return keep_retention(self.platform, domains, f"night{self.nights}", **given)
+
+    def publish(self, key: str, *partitions: str, files: bool = True) -> None:
+        self.ledger.partitions.record([published(key, each) for each in partitions], run())
+        if files:
+            self.commit(key, signature(run="run-1", fence=1, keys=sorted(partitions)))
+            for each in partitions:
+                LocalFiles().write(f"{self.lake.table(key)}/{'hour' if 'T' in each else 'day'}={each}/part-0.parquet", b"x" * 10)
+
+    def commit(self, key: str, said: str) -> None:
+        log = Path(self.lake.table(key), "_delta_log")
+        number = len(list(log.glob("*.json"))) if log.is_dir() else 0
+        line = json.dumps({"commitInfo": {"timestamp": 1_790_000_000_000, "operation": "WRITE", "userMetadata": said}}, separators=(",", ":"))
+        LocalFiles().write(f"{log}/{number:020d}.json", line.encode())
+
+    def land(self, number: int, hours: tuple[str, ...], sealed: datetime, key: str = PLAYED, recorded: bool = True) -> SealManifest:
+        segments = tuple(Segment(event=key, hour=hour, path=segment_path(key, hour, "r1", number), rows=10, size=3, sha256="00" * 32) for hour in hours)
+        account = Account(client="web", event=key, received=10 * len(hours), accepted=10 * len(hours), rejected=0)
+        manifest = SealManifest(receiver="r1", seal=number, sealed_at=sealed, sealed_until=sealed, segments=segments, accounts=(account,))
+        for segment in segments:
+            LocalFiles().write(self.landing.path(segment.path), b"xyz")
+        LocalFiles().write(self.landing.path(manifest_path("r1", number)), manifest.model_dump_json().encode())
+        if recorded:
+            self.ledger.landing.record_seal(manifest)
+        return manifest
+
+    def there(self, *keys: str, partition: str = OLD) -> list[str]:
+        """Those of the endpoints of which the ledger still knows that partition."""
+        return [key for key in keys if self.ledger.partitions.published(key, [partition])]
+
+    def everything(self) -> dict[str, Any]:
+        """All files, and all rows of the ledger."""
+        files = {str(path): path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file()}
+        with self.ledger.store.engine.connect() as connection:
+            tables = [row[0] for row in connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+            rows = {table: sorted(connection.exec_driver_sql(f"SELECT t::text FROM {table} t").scalars()) for table in tables}
+        return {**files, **rows}
+
+
+@pytest.fixture
+def house(tmp_path: Path, ledger: Ledger) -> House:
+    return House(tmp_path, ledger)
+
+
+def lines(report: Report) -> dict[str, str]:
+    return {each.what: each.line for each in report.dropped}
+
+
+# --- partitions ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_has_expired_nothing_is_asked_of_spark(house: House) -> None:
+    house.publish(RATE, KEPT, "2026-10-15T03")
+    house.publish(CHART, "2026-10-15")
+    house.publish(PLAYED, OLD)  # kept longer
+    house.land(1, (KEPT,), NOW - timedelta(days=1))
+    before = house.everything()
+    report = house.keep("charts", "listening", "vendor")
+    assert (report.head, report.dropped, report.left) == ("4 datasets looked at; nothing is past its retention", (), ())
+    assert house.engine.asked == 0
+    after = house.everything()
+    assert {name for name in before if before[name] != after[name]} == {"chores"}
+
+
+def test_expired_partitions_are_forgotten_and_their_rows_dropped(house: House) -> None:
+    house.publish(RATE, OLD, "2026-10-15T02", "2026-10-15T03", KEPT)
+    report = house.keep("charts")
+    assert lines(report) == {RATE: f"{RATE}: 2 partitions before 2026-10-15T03, their 2 files (20 bytes) leave the disk within 14 days"}
+    assert house.ledger.partitions.ranges(RATE, "hourly") == [("2026-10-15T03", "2026-10-15T03"), (KEPT, KEPT)]
+    delete, release = house.engine.said
+    assert delete == f"DELETE FROM delta.`{house.lake.table(RATE)}` WHERE `hour` < '2026-10-15T03'"
+    assert release == "release retention-charts-night1"
+    assert house.ledger.leases.holders() == []
+    # The rows are dropped: nothing is left to do until the files are ripe.
+    house.commit(RATE, signature(retention="2026-10-15T03"))
+    house.engine.said.clear()
+    assert house.keep("charts").dropped == ()
+    house.now += timedelta(days=14) - timedelta(hours=1)
+    house.keep("charts")
+    assert house.engine.said[-2:] == [f"VACUUM delta.`{house.lake.table(RATE)}`", "release retention-charts-night3"]
+
+
+def test_what_only_the_ledger_knows_needs_no_spark(house: House) -> None:
+    house.publish(RATE, OLD, KEPT, files=False)
+    house.publish(CHART, "2026-10-01", files=False)
+    assert set(lines(house.keep("charts"))) == {RATE, CHART}
+    assert house.engine.asked == 0
+    assert house.there(RATE, partition=KEPT) == [RATE]
+    assert not house.there(RATE)
+
+
+def test_what_only_the_table_holds_is_dropped_too(house: House) -> None:
+    """A build that died between its commit and its word to the ledger."""
+    house.publish(RATE, OLD)
+    house.ledger.partitions.forget(RATE, [OLD])
+    assert house.keep("charts").dropped[0].counts["partitions"] == 1
+    assert house.engine.said[0].startswith("DELETE")
+
+
+def test_without_spark_nothing_is_forgotten_and_the_others_are_done(house: House) -> None:
+    house.publish(RATE, OLD)
+    house.publish(CHART, "2026-10-01", files=False)
+    house.ledger.registry.apply([*CONTRACTS, endpoint("charts/third", retention_seconds=5 * DAY)], "test")
+    house.publish("charts/third", OLD)
+    house.engine.down = True
+    report = house.keep("charts")
+    assert [each.what for each in report.troubles] == [RATE, "charts/third"]
+    assert lines(report)[RATE] == f"{RATE}: failed: EngineError: Spark does not answer: see ./backline status"
+    assert report.head.endswith("; 2 failed")
+    assert house.engine.asked == 1
+    assert house.there(RATE, "charts/third") == [RATE, "charts/third"]
+    assert not house.ledger.partitions.published(CHART, ["2026-10-01"])
+    house.engine.down = False
+    assert not house.keep("charts").troubles
+    assert not house.there(RATE, "charts/third")
+
+
+def test_a_drop_that_may_still_go_on_keeps_its_lease_and_is_interrupted_by_the_next(house: House) -> None:
+    house.publish(RATE, OLD)
+    house.engine.fails = "DELETE"
+    assert house.keep("charts").troubles
+    assert not house.there(RATE)  # readers wait for it rather than read it half dropped
+    assert [run_id for run_id, _ in house.ledger.leases.abandoned()] == ["retention-charts-night1"]
+    house.engine.fails = ""
+    house.engine.said.clear()
+    report = house.keep("charts")
+    assert not report.troubles
+    assert [words.split()[0] for words in house.engine.said] == ["interrupt", "DELETE", "release"]
+    assert house.ledger.leases.abandoned() == []
+
+
+def test_what_a_run_is_building_is_left_for_the_next_time(house: House) -> None:
+    house.publish(RATE, OLD, "2026-10-11T00")
+    fence = house.ledger.leases.acquire(RATE, [OLD], "builder")
+    assert isinstance(fence, Fence)
+    report = house.keep("charts")
+    assert lines(report) == {RATE: f"{RATE}: left for the next time: {RATE}: held: {OLD} by run builder"}
+    assert (report.troubles, house.engine.said[:-1]) == ((), [])
+    assert house.there(RATE) == [RATE]
+    house.ledger.leases.release(fence)
+    house.keep("charts")
+    assert not house.there(RATE)
+
+
+def test_nobody_builds_what_is_being_dropped(house: House) -> None:
+    """The leases are held from before the ledger forgets until the rows are gone."""
+    house.publish(RATE, OLD)
+    seen: list[Any] = []
+    sql = house.engine._sql
+    house.engine._sql = lambda text: (seen.append(house.ledger.leases.acquire(RATE, [OLD], "builder")), sql(text))[1]  # type: ignore[method-assign]
+    house.keep("charts")
+    assert [held.by for held in seen] == [{OLD: "retention-charts-night1"}]
+
+
+def test_leases_of_a_retention_that_was_killed_are_taken(house: House) -> None:
+    house.publish(RATE, OLD)
+    house.ledger.leases.acquire(RATE, [OLD], "retention-charts-killed")
+    house.ledger.leases.acquire(CHART, ["2026-10-01"], "retention-chartsmore-alive")
+    assert not house.keep("charts").troubles
+    assert not house.there(RATE)
+    assert house.ledger.leases.holders() == ["retention-chartsmore-alive"]
+
+
+def test_a_source_forgets_what_it_pulled_with_its_partitions(house: House) -> None:
+    for day in ("2026-10-01", "2026-10-16"):
+        LocalFiles().write(house.landing.path(f"sources/{FILES}/{day}.json"), b"{}")
+    house.keep("vendor")
+    assert LocalFiles().names(house.landing.path(f"sources/{FILES}")) == ["2026-10-16.json"]
+
+
+def test_empty_folders_of_expired_partitions_go(house: House) -> None:
+    folder = Path(house.lake.table(RATE), f"hour={OLD}")
+    folder.mkdir(parents=True)
+    assert house.keep("charts").dropped == ()
+    assert not folder.exists()
+
+
+def test_an_expired_partition_is_answered_and_not_built(house: House) -> None:
+    class Rows(Schema):
+        """One column."""
+
+        id: T.LongType = column()
+
+    def rate() -> None:
+        raise AssertionError("nothing is computed")
+
+    made: Contract = house.ledger.registry.current()[RATE]
+    work = Work(Declared(made, EndpointDef(fn=rate, schema=Rows, partitions="hourly")), (OLD,), "click", "click", {}, NOW)
+    (result,) = build(work, house.platform)
+    assert (result.outcome, result.rows) == ("skipped", 0)
+    assert result.reason == "outside retention (5d): dropped, and not built again; the oldest kept is 2026-10-15T03"
+    assert house.ledger.attempts.of(RATE, "hourly") == []
+
+
+# --- what is shared --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_landing_goes_by_its_contract_and_the_ledger_follows(house: House) -> None:
+    old = house.land(1, (OLD, "2026-10-10T01"), NOW - timedelta(days=8))
+    house.land(2, (OLD,), NOW - timedelta(days=6))
+    house.publish(PLAYED, OLD, files=False)
+    report = house.keep()
+    assert lines(report)["landing"] == (
+        f"landing: 2 segments (6 bytes) and 1 manifest; {PLAYED}: 1 hour never built (2026-10-10T01) cannot be built any more once this is gone"
+    )
+    assert house.landing.missing([segment.path for segment in old.segments]) == [segment.path for segment in old.segments]
+    assert [manifest.seal for manifest in house.landing.manifests()] == [2]
+    assert house.ledger.landing.expired(PLAYED, [OLD, "2026-10-10T01"]) == {OLD, "2026-10-10T01"}
+    assert [row.seal for row in house.ledger.landing.segments(PLAYED, [OLD])[OLD]] == [2]
+    assert house.keep(always=True).dropped == ()
+
+
+@pytest.mark.parametrize("step", ["forget_segments", "drop_seals", "forget_seals"])
+def test_interrupted_anywhere_the_next_call_finds_the_rest(house: House, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sweeping if step == "drop_seals" else house.ledger.forgetting, step, fail)
+        report = house.keep()
+        assert lines(report)["landing"] == "landing: failed: OSError: no space left on device"
+        assert house.ledger.forgetting.done_at("retention of what is shared") is None
+    house.keep()
+    assert list(house.landing.manifests()) == []
+    assert house.ledger.landing.segments(PLAYED, [OLD]) == {OLD: ()}
+    assert house.ledger.landing.expired(PLAYED, [OLD]) == {OLD}
+    assert house.ledger.forgetting.recorded_seals(NOW) == set()
+
+
+def test_what_the_ledger_never_heard_of_is_kept(house: House) -> None:
+    """The collector records a seal it could not record before, however old: its segments were never built."""
+    manifest = house.land(1, (OLD,), NOW - timedelta(days=8), recorded=False)
+    report = house.keep()
+    assert "1 seal past retention kept: the ledger has not recorded them yet" in lines(report)["landing"]
+    assert house.landing.missing([segment.path for segment in manifest.segments]) == []
+    house.ledger.landing.record_seal(manifest)
+    house.keep(always=True)
+    assert house.landing.missing([segment.path for segment in manifest.segments])
+
+
+def test_a_landing_that_is_not_mounted_forgets_nothing(house: House) -> None:
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+    Path(house.landing.root).rename(house.folder / "elsewhere")
+    assert "is not there: mount it" in lines(house.keep())["landing"]
+    assert house.ledger.forgetting.recorded_seals(NOW) == {("r1", 1)}
+    assert house.ledger.landing.expired(PLAYED, [OLD]) == set()
+
+
+def test_one_damaged_manifest_stops_its_receiver_alone(house: House) -> None:
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+    LocalFiles().write(house.landing.path(manifest_path("r0", 1)), b"{")
+    report = house.keep()
+    assert "r0/000000000001.json is no manifest" in lines(report)["landing"]
+    assert [each.what for each in report.troubles] == ["landing"]
+    assert house.landing.receivers() == ["r0"]
+
+
+def test_landing_of_a_type_that_was_removed_goes_as_it_was_promised(house: House) -> None:
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+    house.ledger.registry.apply([contract for contract in CONTRACTS if contract.key != PLAYED], "removed")
+    house.keep()
+    assert house.landing.receivers() == []
+
+
+def test_failed_log_records_run_logs_and_history(house: House) -> None:
+    LocalFiles().write(house.landing.path("failed/2026-10-11/r1-1.jsonl"), json.dumps({"event": PLAYED}).encode())
+    LocalFiles().write(house.landing.path("failed/2026-10-19/r1-2.jsonl"), json.dumps({"event": PLAYED}).encode())
+    for days, key in ((8, RATE), (8, PLAYED)):
+        write_record(house.lake, BuildRecord(endpoint=key, run_id="run-1", fence=1, trigger="schedule", at=NOW - timedelta(days=days)))
+    for name, days in (("old", 8), ("new", 1)):
+        LocalFiles().write(f"{house.platform.run_logs}/{name}.log", b"text")
+        at = (NOW - timedelta(days=days)).timestamp()
+        os.utime(f"{house.platform.run_logs}/{name}.log", (at, at))
+    house.now -= timedelta(days=40)
+    house.publish(PLAYED, "2026-09-01T00", files=False)
+    house.ledger.partitions.record([published(RATE, "2026-09-01T00")], run(at=house.now))
+    house.now = NOW
+    said = lines(house.keep())
+    assert {what: line.partition(" (")[0] for what, line in said.items() if what != "records"} == {
+        "failed log": "failed log: 1 file",
+        "run logs": "run logs: 1 file",
+        "ledger": "ledger: 2 days of attempts and transitions",
+    }
+    assert LocalFiles().names(house.landing.path("failed")) == ["2026-10-19"]
+    assert LocalFiles().names(str(house.platform.run_logs)) == ["new.log"]
+    (day,) = LocalFiles().names(house.lake.records)
+    assert LocalFiles().names(f"{house.lake.records}/{day}") == ["run-1-listening.played.json"]
+
+
+def test_what_is_shared_is_done_once_a_day_by_whoever_comes_first(house: House) -> None:
+    house.keep("charts")
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+    report = house.keep("listening")
+    assert (report.dropped, report.left) == ((), ("landing, failed log, records, history: done at 2026-10-20 03:17 UTC",))
+    assert house.landing.receivers() == ["r1"]
+    house.now += timedelta(days=1)
+    assert "landing" in lines(house.keep("listening"))
+
+
+# --- both ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_caller_leaves_what_the_first_is_at(house: House) -> None:
+    house.publish(RATE, OLD, files=False)
+    with house.ledger.forgetting.alone("retention of charts"), house.ledger.forgetting.alone("retention of what is shared"):
+        report = house.keep("charts", "listening")
+        assert report.left == ("charts: another run is at it", "landing, failed log, records, history: another run is at it")
+        assert (report.looked, house.there(RATE)) == (1, [RATE])
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(house: House) -> None:
+    house.publish(RATE, OLD, KEPT)
+    house.publish(CHART, "2026-10-01", files=False)
+    house.land(1, (OLD,), NOW - timedelta(days=8))
+    LocalFiles().write(house.landing.path("failed/2026-10-11/r1-1.jsonl"), json.dumps({"event": PLAYED}).encode())
+    before = house.everything()
+    told: list[str] = []
+    dry = house.keep("charts", "listening", dry_run=True, tell=lambda entry: told.append(entry.line))
+    assert house.everything() == before
+    assert house.engine.asked == 0
+    assert told == [each.line for each in dry.dropped]
+    real = house.keep("charts", "listening")
+    assert [each.line for each in real.dropped if each.what != "listening in the ledger"] == told
+    assert {each.what for each in dry.dropped} == {RATE, CHART, "landing", "failed log"}
+
+
+def test_a_day_later_only_that_day_goes(house: House) -> None:
+    first = key_of("hourly", NOW - timedelta(days=5))
+    hours = [shift(first, n) for n in range(30)]
+    house.publish(RATE, *hours, files=False)
+    assert house.keep("charts").dropped == ()
+    house.now += timedelta(days=1)
+    (entry,) = house.keep("charts").dropped
+    assert entry.counts == {"partitions": 24}
