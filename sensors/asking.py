@@ -5,16 +5,17 @@ Which partitions are worth a build is `planning`'s to say; what was asked is the
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 import dagster as dg
 
-from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.requests import Request
+from platform_defs.ledger.standing import Standings
 from platform_defs.planning.gaps import Graph
 from platform_defs.planning.requests import Room, plan_tick
 from platform_defs.planning.states import Decision
@@ -28,17 +29,20 @@ LOST_AFTER = timedelta(minutes=5)
 
 
 class Knowledge:
-    """What a schedule or sensor keeps from tick to tick: the graph of the registry in force, made again only when that changes."""
+    """What a schedule or sensor keeps from tick to tick: what follows from the registry in force, made again only when that changes."""
 
     def __init__(self) -> None:
-        self._graph = Graph({})
+        self._standings: Standings | None = None
 
-    def graph(self, ledger: Ledger) -> Graph:
-        """The graph of the contracts in force."""
-        contracts: Mapping[str, Contract] = ledger.registry.current()
-        if contracts is not self._graph.contracts:
-            self._graph = Graph(contracts)
-        return self._graph
+    def standings(self, ledger: Ledger) -> Standings:
+        """Reads of the contracts in force, with their graph."""
+        contracts = ledger.registry.current()
+        if self._standings is None or self._standings.graph.contracts is not contracts:
+            self._standings = Standings(ledger.store, Graph(contracts))
+            # Tens of thousands of contracts live as long as the process: each full collection looks through them for a third of a second, in vain.
+            gc.collect()
+            gc.freeze()
+        return self._standings
 
 
 def job_name(domain: str, cadence: Cadence) -> str:

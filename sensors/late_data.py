@@ -88,7 +88,7 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         decisions = decide_on(with_ledger, after.partitions)
-        asked = ask(with_ledger, knowledge.graph(with_ledger), decisions, domain, ["hourly", "daily"])
+        asked = ask(with_ledger, knowledge.standings(with_ledger).graph, decisions, domain, ["hourly", "daily"])
         cursor = settled(after, unsettled(decisions, now)).model_dump_json()
         events = observations(landed, decisions)
         if asked:

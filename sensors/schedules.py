@@ -12,8 +12,8 @@ import dagster as dg
 
 from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.ledger import Ledger
-from platform_defs.ledger.standing import read_standing
-from platform_defs.planning.gaps import Graph, gaps
+from platform_defs.ledger.standing import Standings
+from platform_defs.planning.gaps import gaps
 from platform_defs.planning.states import Decision, decide, first_look
 from platform_defs.planning.sweep import swept
 from sensors.asking import Knowledge, OpenLedger, ask, in_words, job_name, run_request, settle
@@ -42,8 +42,9 @@ def planned_schedule(domain: str, cadence: Cadence, ledger: OpenLedger, cron: st
     def tick(context):  # type: ignore[no-untyped-def]
         with_ledger = ledger()
         settle(with_ledger, context.instance)
-        graph = knowledge.graph(with_ledger)
-        decisions = look(with_ledger, graph, domain, cadence, context.scheduled_execution_time)
+        standings = knowledge.standings(with_ledger)
+        graph = standings.graph
+        decisions = look(with_ledger, standings, domain, cadence, context.scheduled_execution_time)
         asked = ask(with_ledger, graph, decisions, domain, [cadence])
         if not asked:
             return dg.SkipReason(f"Nothing to ask for: {in_words([each for each in decisions if graph.contracts[each.endpoint].cadence == cadence])}")
@@ -52,8 +53,9 @@ def planned_schedule(domain: str, cadence: Cadence, ledger: OpenLedger, cron: st
     return tick
 
 
-def look(ledger: Ledger, graph: Graph, domain: str, cadence: Cadence, now: datetime) -> list[Decision]:
+def look(ledger: Ledger, standings: Standings, domain: str, cadence: Cadence, now: datetime) -> list[Decision]:
     """What a schedule sees: decisions on every partition of the endpoints whose turn it is, and on the gaps of all others of its cadence."""
+    graph = standings.graph
     endpoints = [contract for contract in graph.contracts.values() if contract.domain == domain]
     ages = [each.lateness.settle_seconds[-1] for each in endpoints if each.lateness is not None and each.lateness.settle_seconds]
     back = max(first_look(), min(FURTHEST, timedelta(seconds=max(ages, default=0)) + timedelta(days=1)))
@@ -61,5 +63,5 @@ def look(ledger: Ledger, graph: Graph, domain: str, cadence: Cadence, now: datet
     rest = [each.key for each in endpoints if each.cadence == cadence and each.key not in closely]
     decisions = decide(ledger.facts(sorted(closely), now - back, now), now)
     if rest:
-        decisions += gaps(graph, read_standing(ledger.store, graph, rest, now - back, now), now)
+        decisions += gaps(graph, standings.read(rest, now - back, now), now)
     return decisions

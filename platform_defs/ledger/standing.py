@@ -41,38 +41,51 @@ _LEASED = (
 )
 
 
-def read_standing(store: Store, graph: Graph, asked: Iterable[str], since: datetime, until: datetime) -> Standing:
-    """How far these endpoints and all they read are.
+class Standings:
+    """Reads how far the endpoints of one registry are.
 
     Args:
-        graph: of the registry in force.
-        asked: keys of endpoints.
-        since, until: partitions that begin in this span are looked at; of inputs as much is read as windows reach.
-
-    Raises:
-        UnknownEndpoint: a key the registry does not hold.
+        graph: of the registry in force; made anew when that changes.
     """
-    keys = tuple(asked)
-    for key in keys:
-        if key not in graph.contracts:
-            raise UnknownEndpoint(key)
-    needed = {key: graph.contracts[key].cadence for key in graph.needed(keys)}
-    ids = store.endpoint_ids(needed.items())
-    by_id = {number: key for (key, _), number in ids.items()}
-    wanted = {"needed": list(by_id), "asked": [ids[key, needed[key]] for key in keys]}
-    with store.snapshot() as connection:
-        return Standing(
-            since=since,
-            until=until,
-            asked=keys,
-            published=_published(connection, by_id, wanted["needed"], since - graph.reach(keys), until),
-            in_flight=[
-                Span(by_id[number], first, last) for query in (_REQUESTED, _LEASED) for number, first, last in connection.execute(text(query), wanted).all()
-            ],
-            troubles=_troubles(connection, by_id, wanted["asked"], since),
-            receivers=tuple(receivers(connection)),
-            pauses=tuple(open_pauses(connection)),
-        )
+
+    def __init__(self, store: Store, graph: Graph) -> None:
+        self.graph = graph
+        self._store = store
+        self._ids: dict[str, int] = {}
+        self._keys: dict[int, str] = {}
+
+    def read(self, asked: Iterable[str], since: datetime, until: datetime) -> Standing:
+        """How far these endpoints and all they read are.
+
+        Args:
+            asked: keys of endpoints.
+            since, until: partitions that begin in this span are looked at; of inputs as much is read as windows reach.
+
+        Raises:
+            UnknownEndpoint: a key the registry does not hold.
+        """
+        keys = tuple(asked)
+        if unknown := next((key for key in keys if key not in self.graph.contracts), None):
+            raise UnknownEndpoint(unknown)
+        if not self._ids:
+            numbers = self._store.endpoint_ids((key, contract.cadence) for key, contract in self.graph.contracts.items())
+            self._ids = {key: number for (key, _), number in numbers.items()}
+            self._keys = {number: key for key, number in self._ids.items()}
+        by_id = self._keys
+        wanted = {"needed": [self._ids[key] for key in self.graph.needed(keys)], "asked": [self._ids[key] for key in keys]}
+        with self._store.snapshot() as connection:
+            return Standing(
+                since=since,
+                until=until,
+                asked=keys,
+                published=_published(connection, by_id, wanted["needed"], since - self.graph.reach(keys), until),
+                in_flight=[
+                    Span(by_id[number], first, last) for query in (_REQUESTED, _LEASED) for number, first, last in connection.execute(text(query), wanted).all()
+                ],
+                troubles=_troubles(connection, by_id, wanted["asked"], since),
+                receivers=tuple(receivers(connection)),
+                pauses=tuple(open_pauses(connection)),
+            )
 
 
 def _published(connection: Connection, by_id: dict[int, str], needed: list[int], since: datetime, until: datetime) -> dict[str, Ranges]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
-from platform_defs.contracts.contract import AsOfInput, Contract, Input, Tier, WindowInput
+from platform_defs.contracts.contract import AsOfInput, Contract, Input, Kind, Tier, WindowInput
 from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of, step
 from platform_defs.planning.closing import GRACE, closing
 from platform_defs.planning.facts import Pause, Receiver, TroubleName
@@ -71,6 +72,18 @@ class Standing:
     pauses: tuple[Pause, ...] = ()
 
 
+class Line(NamedTuple):
+    """What a tick must know of an endpoint, at hand. `needs`: numbers of its inputs' shapes; `shape`: of its span. Equal ones are worked out once."""
+
+    key: str
+    cadence: Cadence
+    kind: Kind
+    tier: Tier
+    hold: int | None
+    needs: tuple[int, ...]
+    shape: int
+
+
 class Graph:
     """What follows from the contracts alone: made once for a registry, not at every tick.
 
@@ -87,8 +100,29 @@ class Graph:
             if (contract.cadence, contract.start) not in starts:
                 starts[contract.cadence, contract.start] = index_of(first_key(contract))
         self.first = {key: starts[contract.cadence, contract.start] for key, contract in contracts.items()}
+        self.needs: list[tuple[Input, Cadence]] = []
+        self.shapes: list[tuple[Cadence, int, int]] = []
+        needs: dict[tuple[object, ...], int] = {}
+        shapes: dict[tuple[Cadence, int, int], int] = {}
+        self.lines: dict[str, Line] = {}
+        for key, contract in contracts.items():
+            mine = tuple(self._need(item, contract.cadence, needs) for item in contract.inputs)
+            shape = (contract.cadence, contract.retention_seconds, self.first[key])
+            if shape not in shapes:
+                shapes[shape] = len(self.shapes)
+                self.shapes.append(shape)
+            hold = contract.lateness.hold_seconds if contract.lateness else None
+            self.lines[key] = Line(key, contract.cadence, contract.kind, contract.tier, hold, mine, shapes[shape])
         self._reads = {key: tuple(item.endpoint for item in contract.inputs) for key, contract in contracts.items()}
         self._reach = {key: max(map(_reach, contract.inputs), default=timedelta()) for key, contract in contracts.items()}
+
+    def _need(self, item: Input, reader: Cadence, known: dict[tuple[object, ...], int]) -> int:
+        window = (item.within_seconds,) if isinstance(item, AsOfInput) else (item.unit, item.first, item.last)
+        name = (item.endpoint, reader, *window)
+        if name not in known:
+            known[name] = len(self.needs)
+            self.needs.append((item, reader))
+        return known[name]
 
     def needed(self, asked: Iterable[str]) -> set[str]:
         """These endpoints and all they read."""
@@ -125,8 +159,8 @@ class _Look:
     now: datetime
     look_back: timedelta
     _sets: dict[Ranges, dict[Cadence, int]] = field(default_factory=dict)
-    _ready: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _held: dict[tuple[Cadence, int, bool], int] = field(default_factory=dict)
+    _ready: dict[int, int] = field(default_factory=dict)
+    _held: dict[tuple[int, bool], int] = field(default_factory=dict)
     _closed: dict[int | None, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,25 +180,26 @@ class _Look:
         """See `gaps`."""
         troubled: dict[str, int] = {}
         for trouble in self.standing.troubles:
-            troubled[trouble.endpoint] = troubled.get(trouble.endpoint, 0) | self._bits(
-                self.graph.contracts[trouble.endpoint].cadence, ((trouble.number, trouble.number),)
-            )
+            place = trouble.number - self.zero[self.graph.lines[trouble.endpoint].cadence]
+            if place >= 0:
+                troubled[trouble.endpoint] = troubled.get(trouble.endpoint, 0) | 1 << place
         by_tier: dict[Tier, dict[str, int]] = {}
         for key in self.standing.asked:
             if key in self.paused:
                 continue
-            contract = self.graph.contracts[key]
-            missing = self._spoken(contract, recent=True) & ~(self._published(key) | self.flight.get(key, 0) | troubled.get(key, 0))
-            if missing and (missing := self._buildable(contract, missing)):
-                by_tier.setdefault(contract.tier, {})[key] = missing
+            line = self.graph.lines[key]
+            missing = self._spoken(line.shape, recent=True) & ~(self._published(line) | self.flight.get(key, 0) | troubled.get(key, 0))
+            if missing and (missing := self._buildable(line, missing)):
+                by_tier.setdefault(line.tier, {})[key] = missing
         asks: list[Decision] = []
         for found in by_tier.values():
             share = max(1, most // len(found)) if sum(map(int.bit_count, found.values())) > most else most
-            for key, missing in found.items():
-                contract = self.graph.contracts[key]
-                zero, why = self.zero[contract.cadence], _WHY[contract.kind]
+            # Whoever finds no place now does so at the next tick, when these are in flight.
+            for key, missing in islice(found.items(), most):
+                line = self.graph.lines[key]
+                zero, why = self.zero[line.cadence], _WHY[line.kind]
                 for place in _ends(list(_places(missing)), share):
-                    asks.append(Decision(key, key_at(contract.cadence, zero + place), PartitionState.DUE, why, ask=True))
+                    asks.append(Decision(key, key_at(line.cadence, zero + place), PartitionState.DUE, why, ask=True))
         return asks + [ask for trouble in self.standing.troubles if (ask := self._again(trouble)) is not None]
 
     def _again(self, trouble: OpenTrouble) -> Decision | None:
@@ -177,9 +212,10 @@ class _Look:
         news = trouble.state in ("refused", "stuck") and trouble.code is not None and trouble.code != contract.code_version
         if not news and (trouble.next_try is None or trouble.next_try > self.now):
             return None
-        bit = self._bits(contract.cadence, ((trouble.number, trouble.number),)) & self._spoken(contract, recent=False) & ~self.flight.get(trouble.endpoint, 0)
-        if contract.kind != "event" or not trouble.built:
-            bit = bit and self._buildable(contract, bit)
+        line = self.graph.lines[trouble.endpoint]
+        bit = self._bits(line.cadence, ((trouble.number, trouble.number),)) & self._spoken(line.shape, recent=False) & ~self.flight.get(trouble.endpoint, 0)
+        if line.kind != "event" or not trouble.built:
+            bit = bit and self._buildable(line, bit)
         if not bit:
             return None
         state = PartitionState.DUE if trouble.state == "waiting" else PartitionState(trouble.state)
@@ -187,27 +223,30 @@ class _Look:
         attempt = 1 if news else trouble.tries + 1
         return Decision(trouble.endpoint, key_at(contract.cadence, trouble.number), state, f"{trouble.state}; {words}", ask=True, attempt=attempt)
 
-    def _buildable(self, contract: Contract, wanted: int) -> int:
+    def _buildable(self, line: Line, wanted: int) -> int:
         """Those of the wanted partitions whose inputs are complete, or whose hour is closed."""
-        if contract.kind == "event":
-            return wanted & self._closed_hours(contract.lateness.hold_seconds if contract.lateness else None)
-        for item in contract.inputs:
-            wanted &= self._complete(item, contract)
+        if line.kind == "event":
+            return wanted & self._closed_hours(line.hold)
+        for need in line.needs:
+            found = self._ready.get(need)
+            if found is None:
+                found = self._ready[need] = self._work_out(*self.graph.needs[need])
+            wanted &= found
             if not wanted:
                 break
         return wanted
 
-    def _spoken(self, contract: Contract, *, recent: bool) -> int:
+    def _spoken(self, shape: int, *, recent: bool) -> int:
         """Partitions that have ended, begin in the span, are neither before start nor past retention; `recent`: nor beyond the look-back."""
-        cadence = contract.cadence
-        found = self._held.get((cadence, contract.retention_seconds, recent))
+        found = self._held.get((shape, recent))
         if found is None:
-            size, retention = step(cadence), timedelta(seconds=contract.retention_seconds)
-            low = max(-((_EPOCH - self.standing.since) // size), (self.now - retention - _EPOCH) // size)
+            cadence, retention_seconds, first = self.graph.shapes[shape]
+            size, retention = step(cadence), timedelta(seconds=retention_seconds)
+            low = max(first, -((_EPOCH - self.standing.since) // size), (self.now - retention - _EPOCH) // size)
             if recent:
                 low = max(low, -((_EPOCH - self.now + self.look_back + GRACE) // size) - 1)
-            found = self._held[cadence, contract.retention_seconds, recent] = _from(low - self.zero[cadence]) & _upto(self.newest[cadence])
-        return found & _from(self.graph.first[contract.key] - self.zero[cadence])
+            found = self._held[shape, recent] = _from(low - self.zero[cadence]) & _upto(self.newest[cadence])
+        return found
 
     def _closed_hours(self, hold: int | None) -> int:
         found = self._closed.get(hold)
@@ -223,9 +262,9 @@ class _Look:
         """The first place that is asked about; those before it are there because windows reach back."""
         return index_of(key_of(cadence, self.standing.since)) - self.zero[cadence]
 
-    def _published(self, key: str) -> int:
-        ranges = self.standing.published.get(key, ())
-        return self._bits(self.graph.contracts[key].cadence, ranges) if ranges else 0
+    def _published(self, line: Line) -> int:
+        ranges = self.standing.published.get(line.key)
+        return self._bits(line.cadence, ranges) if ranges else 0
 
     def _bits(self, cadence: Cadence, ranges: Ranges) -> int:
         """A set from ranges; what lies before its beginning is left out."""
@@ -237,17 +276,10 @@ class _Look:
             sets[cadence] = bits
         return sets[cadence]
 
-    def _complete(self, item: Input, reader: Contract) -> int:
-        """The reader's partitions for which this input is complete."""
-        name = (item.endpoint, reader.cadence, *((item.within_seconds,) if isinstance(item, AsOfInput) else (item.unit, item.first, item.last)))
-        found = self._ready.get(name)
-        if found is None:
-            found = self._ready[name] = self._work_out(item, reader.cadence)
-        return found
-
     def _work_out(self, item: Input, reader: Cadence) -> int:
+        """The partitions of a reader of that cadence for which this input is complete."""
         read = self.graph.contracts[item.endpoint]
-        published = self._published(item.endpoint)
+        published = self._published(self.graph.lines[item.endpoint])
         before = _upto(self.graph.first[item.endpoint] - 1 - self.zero[read.cadence])
         if isinstance(item, WindowInput) and (read.cadence, item.unit) == ("hourly", "hours"):
             if reader == "hourly":

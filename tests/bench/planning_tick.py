@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import text
 
 from platform_defs.ledger import Ledger
-from platform_defs.ledger.standing import read_standing
-from platform_defs.planning.gaps import Graph, gaps
+from platform_defs.ledger.standing import Standings
+from platform_defs.planning.gaps import gaps
 from platform_defs.planning.requests import MAX_PARTITIONS, Room, RunRequestPlan, plan_tick
 from platform_defs.planning.states import decide, first_look
 from platform_defs.planning.sweep import swept
+from sensors.asking import Knowledge
 from tests.bench.ledger_layout import TODAY, peak_megabytes
 
 # The day after the history: its first two hours have ended, and are published of the forty endpoints that the others read.
@@ -46,13 +47,13 @@ def main(arguments: list[str]) -> int:
     prepare(ledger)
     now = datetime.fromtimestamp(TODAY * 86400, UTC) + timedelta(days=1, hours=HOURS, minutes=5)
     began = time.perf_counter()
-    graph = Graph(ledger.registry.current())
-    plans = decided(ledger, graph, now)
+    knowledge = Knowledge()
+    standings = knowledge.standings(ledger)
+    plans = decided(ledger, standings, now)
     told: dict[str, Any] = {"first": [time.perf_counter() - began], "decided": [], "written": []}
     for _ in range(given.rounds):
         began = time.perf_counter()
-        graph = graph if ledger.registry.current() is graph.contracts else Graph(ledger.registry.current())
-        plans = decided(ledger, graph, now)
+        plans = decided(ledger, knowledge.standings(ledger), now)
         told["decided"].append(time.perf_counter() - began)
         began = time.perf_counter()
         opened = ledger.requests.add(plans)
@@ -66,13 +67,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def decided(ledger: Ledger, graph: Graph, now: datetime) -> list[RunRequestPlan]:
+def decided(ledger: Ledger, standings: Standings, now: datetime) -> list[RunRequestPlan]:
     """One tick of the whole platform, as schedules make it: a share looked at closely, the gaps of all others, the runs."""
-    back = first_look()
+    back, graph = first_look(), standings.graph
     closely = set(swept(graph.contracts, now))
     rest = [key for key in graph.contracts if key not in closely]
     decisions = decide(ledger.facts(sorted(closely), now - back, now), now)
-    decisions += gaps(graph, read_standing(ledger.store, graph, rest, now - back, now), now)
+    decisions += gaps(graph, standings.read(rest, now - back, now), now)
     return plan_tick(decisions, graph.contracts, graph.level, Room(runs=MAX_PARTITIONS, partitions=MAX_PARTITIONS))
 
 
