@@ -28,6 +28,7 @@ _OPENED = (
 )  # fmt: skip
 _READY_SECONDS = 300.0  # a loaded machine took 100; a server that died is noticed at once
 _STOP_SECONDS = 10.0
+_FEW_CORES = 4
 
 
 class SparkServerError(RuntimeError):
@@ -43,6 +44,8 @@ class SparkServerSettings:
         log: file its log is appended to (made 0600).
         heap: Java's -Xmx.
         cores: threads that run tasks.
+        one_compiler: whether Java compiles quickly and never again. Its second compiler works beside the runs for the first minutes, which few cores
+            feel: with two, the first eight builds took 13 s of processor time without it and 22 s with it. Long computations on many rows miss it.
         shuffle_partitions: of a shuffle; two are enough for hours of a laptop's data.
         conf: further Spark settings, which win over the platform's.
     """
@@ -51,6 +54,7 @@ class SparkServerSettings:
     log: Path
     heap: str = "3g"
     cores: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    one_compiler: bool = field(default_factory=lambda: (os.cpu_count() or 2) <= _FEW_CORES)
     shuffle_partitions: int = 2
     conf: Mapping[str, str] = field(default_factory=dict)
 
@@ -233,7 +237,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
     return [
         str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *opened, *(f"-D{name}={value}" for name, value in properties.items()),
         # Each plan is compiled to a class of its own: with the first compiler alone Java sets 48 MB aside for them, and a server with a full one ends itself.
-        "-XX:ReservedCodeCacheSize=512m",
+        "-XX:ReservedCodeCacheSize=512m", *(["-XX:TieredStopAtLevel=1"] if settings.one_compiler else []),
         "-XX:+UseParallelGC", f"-Xmx{settings.heap}", "-XX:-HeapDumpOnOutOfMemoryError", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={local}/hs_err.log",
         "-cp", os.pathsep.join([f"{spark_home / 'jars'}/*", *map(str, delta)]),
         "org.apache.spark.deploy.SparkSubmit", "--master", f"local[{settings.cores}]",

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from platform_defs.contracts.contract import PersonalMark
+from platform_defs.contracts.partitions import shift, window_of
 from platform_defs.execution.results import FailureKind
 from platform_defs.ledger.decisions import reopen
 from platform_defs.planning.lateness import awaits_reopening
@@ -251,3 +252,24 @@ def test_without_a_vault_nothing_is_taken_in(played: House) -> None:
     result = played.with_platform(lambda platform: replace(platform, vault=None)).take(PLAYED, HOUR)[HOUR]
     assert result.outcome == "failed"
     assert played.rows(PLAYED) == []
+
+
+def test_an_hour_that_lacks_a_receivers_half_is_published_and_says_so_twice(played: House) -> None:
+    """Liveness over lateness: after `hold` the hour closes without the receiver that fell silent; `complete` names it, `volume` sees the missing half."""
+    days = [shift(HOUR, -24 * days) for days in range(1, 7)]
+    for number, hour in enumerate([*days, HOUR]):
+        for receiver in ("r1", "r2"):
+            rows = [event(1000 * number + n, data(), hour=hour, client=receiver) for n in range(20 + number % 3)]
+            if (receiver, hour) != ("r2", HOUR):
+                played.land(PLAYED, {hour: rows}, receiver=receiver, sealed_at=window_of(hour).end)
+    played.platform.ledger.landing.beat("r1", played.now, played.now)
+    played.platform.ledger.landing.beat("r2", window_of(HOUR).start, window_of(HOUR).start)
+    results = played.take(PLAYED, *days, HOUR)
+    assert {result.outcome for result in results.values()} == {"published"}
+    assert all(check.passed for day in days for check in results[day].checks if check.name != "volume")
+    failed = {check.name: check for check in results[HOUR].checks if not check.passed}
+    assert set(failed) == {"complete"}  # in the build that makes the earlier hours too, there is nothing yet to compare with
+    assert "r2" in failed["complete"].description
+    again = {check.name: check for check in played.take(PLAYED, HOUR, force=True)[HOUR].checks if not check.passed}
+    assert again["volume"].severity == "warn"
+    assert "fewer than the usual" in again["volume"].description
