@@ -1,9 +1,11 @@
 """A domain's retention in Dagster: there is a job and a daily schedule, its log says what was dropped, a trouble is a failed run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from platform_defs.build.definitions import build_defs
 from platform_defs.build.housekeeping import OP, retention_job
@@ -57,7 +59,14 @@ def test_a_trouble_fails_the_run_after_all_the_rest() -> None:
     ]
 
 
-def test_a_domain_has_its_job_and_a_schedule_that_runs(tmp_path: Path) -> None:
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """One that is there while definitions are loaded: Dagster asks the one opened last, even where that is gone."""
+    with dg.instance_for_test() as opened:
+        yield opened
+
+
+def test_a_domain_has_its_job_and_a_schedule_that_runs(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     repository = build_defs("music", loaded=loaded(tmp_path, "music"), known={}, ledger=lambda: PLATFORM).get_repository_def()
     assert "music_retention" in {job.name for job in repository.get_all_jobs()}
     schedule = repository.get_schedule_def("music_retention")
@@ -65,10 +74,11 @@ def test_a_domain_has_its_job_and_a_schedule_that_runs(tmp_path: Path) -> None:
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert repository.get_job("music_retention").graph.node_dict.keys() == {OP}
     # As Dagster ticks it: one run, of the whole job.
-    (request,) = schedule.evaluate_tick(dg.build_schedule_context(repository_def=repository)).run_requests or []
+    (request,) = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, repository_def=repository)).run_requests or []
     assert (request.job_name, request.asset_selection) == (None, None)
 
 
+@pytest.mark.usefixtures("instance")
 def test_a_location_without_schedules_has_the_job_to_start_by_hand(tmp_path: Path) -> None:
     repository = build_defs("music", loaded=loaded(tmp_path, "music"), known={}, planned=False).get_repository_def()
     assert repository.schedule_defs == []
