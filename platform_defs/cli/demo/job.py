@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 # Shows one step while it goes on: given what it does, yields a callable for how far it is.
 Step = Callable[[str], AbstractContextManager[Say]]
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _BACKFILL_SECONDS = 2.0  # asked more often, the web server works for the demo's progress line instead of for runs
 _PATIENCE_SECONDS = 900.0
 # The newest hour closes only after its grace of two minutes; what ended this long ago must be there.
