@@ -1,4 +1,4 @@
-"""From the write-ahead log to sealed segments, the failed log and one manifest a seal; then to the ledger.
+"""From the write-ahead log to seals, and from there to the ledger: what is sealed when, and who has been told. How a seal is written is in `seals`.
 
 File n of the log becomes seal n, whatever happens on the way: every step writes the same bytes under the same name, the manifest comes last on disk,
 and the log's file goes only after that. Landing's form is in `lake.landing`.
@@ -6,30 +6,23 @@ and the log's file goes only after that. Landing's form is in `lake.landing`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import threading
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from platform_defs.collection.disk import Disk
-from platform_defs.collection.failed import failed_line, failed_path
-from platform_defs.collection.record import Batch, decode
+from platform_defs.collection.record import decode
+from platform_defs.collection.seals import SealWriter
 from platform_defs.collection.wal import LogUnavailable, WriteAheadLog
-from platform_defs.lake.landing import Account, SealManifest, Segment, manifest_path, segment_path
+from platform_defs.lake.landing import SealManifest
 
 _LOG = logging.getLogger(__name__)
 _SEALED = re.compile(r"(\d{12})\.sealed")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# zlib's level on event lines, one core: 1 makes 7.7:1 at 160 MB/s, 6 makes 8.6:1 at 63 MB/s; the sealer shares its cores with the receiver.
-_LEVEL = 1
-_WRITERS = 8  # phones that were offline send hundreds of hours: each is a file to sync, and a file system syncs several at a time for the price of one
 
 
 class SealLedger(Protocol):
@@ -67,6 +60,7 @@ class Sealer:
     ) -> None:
         self._log, self._receiver, self._spool, self._landing, self._ledger = log, receiver, spool, landing, ledger
         self._disk = disk or Disk()
+        self._seals = SealWriter(landing, receiver, self._disk)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -126,7 +120,7 @@ class Sealer:
 
     def _seal(self, number: int) -> None:
         """Makes seal `number` from the log's file of that number; a repeated call finds its way from wherever the last one stopped."""
-        if not (self._landing / manifest_path(self._receiver, number)).exists():
+        if not self._seals.manifest(number).exists():
             found = self._log.read(number)
             if found.damaged:
                 aside = self._spool / f"damaged-{number:012d}.log"
@@ -135,45 +129,11 @@ class Sealer:
             if not found.payloads:
                 self._disk.remove(self._log.path(number))
                 return
-            self._write(number, [decode(payload) for payload in found.payloads])
+            self._seals.write(number, [decode(payload) for payload in found.payloads], self._clock, self._sealed_until(number))
         # From here on the manifest is what must not be forgotten: the mark stays until the ledger has it.
         self._disk.put(self._spool / f"{number:012d}.sealed", [])
         self._disk.remove(self._log.path(number))
         self._disk.sync_folder(self._spool)
-
-    def _write(self, number: int, batches: list[Batch]) -> None:
-        parts: dict[tuple[str, str], list[bytes | memoryview]] = defaultdict(list)
-        rows: dict[tuple[str, str], int] = defaultdict(int)
-        failed: dict[str, list[bytes]] = defaultdict(list)
-        for batch in batches:
-            for group in batch.groups:
-                parts[group.event, group.hour].append(group.lines)
-                rows[group.event, group.hour] += group.rows
-            for one in batch.rejected:
-                failed[batch.at[:10]].append(failed_line(batch.at, batch.client, one))
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            places = sorted(parts)
-            segments = list(writers.map(lambda place: self._segment(place[0], place[1], number, rows[place], parts[place]), places))
-        for day, lines in sorted(failed.items()):
-            self._disk.put(self._landing / failed_path(day, self._receiver, number), lines)
-        manifest = SealManifest(
-            receiver=self._receiver,
-            seal=number,
-            sealed_at=self._clock(),
-            sealed_until=self._sealed_until(number),
-            segments=tuple(segments),
-            accounts=tuple(accounts_of(batches)),
-        )
-        self._disk.put(self._landing / manifest_path(self._receiver, number), [manifest.model_dump_json().encode() + b"\n"])
-
-    def _segment(self, event: str, hour: str, number: int, rows: int, lines: Iterable[bytes | memoryview]) -> Segment:
-        path = segment_path(event, hour, self._receiver, number)
-        packed = list(_gzip(lines))
-        digest = hashlib.sha256()
-        for chunk in packed:
-            digest.update(chunk)
-        self._disk.put(self._landing / path, packed)
-        return Segment(event=event, hour=hour, path=path, rows=rows, size=sum(map(len, packed)), sha256=digest.hexdigest())
 
     def _sealed_until(self, number: int) -> datetime:
         """When the next file was opened. If its first frame is damaged: when this one was, which claims less."""
@@ -185,7 +145,7 @@ class Sealer:
     def _record_all(self) -> bool:
         """Records in order, so that a `sealed_until` never runs ahead of a segment; stops at the first that fails."""
         for number in self.unrecorded():
-            manifest = SealManifest.model_validate_json((self._landing / manifest_path(self._receiver, number)).read_bytes())
+            manifest = SealManifest.model_validate_json(self._seals.manifest(number).read_bytes())
             if not self._tell(lambda manifest=manifest: self._ledger.record_seal(manifest)):  # type: ignore[misc]
                 return False
             self._disk.remove(self._spool / f"{number:012d}.sealed")
@@ -203,27 +163,3 @@ class Sealer:
         if words != self.problem:
             _LOG.warning("%s", words)
         self.problem = words
-
-
-def accounts_of(batches: Iterable[Batch]) -> Iterator[Account]:
-    """Per client and type: received = accepted + rejected."""
-    accepted: dict[tuple[str, str | None], int] = defaultdict(int)
-    reasons: dict[tuple[str, str | None], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for batch in batches:
-        for group in batch.groups:
-            accepted[batch.client, group.event] += group.rows
-        for one in batch.rejected:
-            reasons[batch.client, one.event][one.reason] += 1
-    for client, event in sorted({*accepted, *reasons}, key=lambda pair: (pair[0], pair[1] or "")):
-        refused = dict(sorted(reasons[client, event].items()))
-        good, bad = accepted[client, event], sum(refused.values())
-        yield Account(client=client, event=event, received=good + bad, accepted=good, rejected=bad, reasons=refused)
-
-
-def _gzip(lines: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """One gzip member without name and time: the same lines give the same bytes."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
-    for piece in lines:
-        if packed := packer.compress(piece):
-            yield packed
-    yield packer.flush()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from platform_defs.collection.disk import Disk
 
+CLIENT_FORM = "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 _CLIENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _LOOK_EVERY = 1.0  # seconds; a look at each request cost 0.2 ms under load, as it lets go of the interpreter
 _Stamp = tuple[int, int, int]
@@ -71,8 +72,8 @@ def add_client(path: Path, client: str, disk: Disk | None = None) -> str:
     Raises:
         ValueError: the name is none; it says which are.
     """
-    if not _CLIENT.fullmatch(client):
-        raise ValueError(f"{client!r} cannot be a client's name: write 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit")
+    if not may_be_client(client):
+        raise ValueError(f"{client!r} cannot be a client's name: write {CLIENT_FORM}")
     token = secrets.token_urlsafe(32)
     _write(path, {**_read(path), client: _hash(token)}, disk or Disk())
     return token
@@ -85,6 +86,11 @@ def remove_client(path: Path, client: str, disk: Disk | None = None) -> bool:
     if found:
         _write(path, hashes, disk or Disk())
     return found
+
+
+def may_be_client(name: str) -> bool:
+    """Whether a client can have that name (`CLIENT_FORM` in words)."""
+    return _CLIENT.fullmatch(name) is not None
 
 
 def _hash(token: str) -> str:

@@ -7,7 +7,7 @@ pydantic-core (3.8 us an event of 320 bytes); only rejected events are looked at
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import GenericAlias
@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 from platform_defs.collection.record import Group, Reason, Rejected
 from platform_defs.collection.splitting import Slice, Splitter
 from platform_defs.contracts.contract import Contract, WireField
-from platform_defs.contracts.partitions import start_of
+from platform_defs.contracts.partitions import key_of, start_of
 from platform_defs.contracts.wire import model_of
 
 Form = Literal["batch", "single", "either"]
@@ -37,12 +37,19 @@ _SPACE = b" \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a sender may send. Bytes as sent; `ahead`: how far a client's clock may be in front."""
+    """What a sender may send.
+
+    Attributes:
+        batch_bytes, event_bytes: bytes as sent. nesting: levels of brackets.
+        ahead: how far a client's clock may be in front.
+        history: events older than landing is kept are taken too, as far back as the type's partitions are kept.
+    """
 
     batch_bytes: int = 5 << 20
     event_bytes: int = 256 << 10
     nesting: int = 32
     ahead: timedelta = timedelta(minutes=5)
+    history: bool = False
 
 
 class Verdict(TypedDict):
@@ -137,10 +144,18 @@ class Judge:
         contracts: of the registry; only event types are used.
         limits: what a sender may send.
         before: a judge whose models are taken over where the contract is the same (building one takes a millisecond a field).
+        gone: (event type, hour) of which landing has lost segments: they cannot be built whole any more and take nothing.
     """
 
-    def __init__(self, contracts: Mapping[str, Contract], limits: Limits | None = None, before: Judge | None = None) -> None:
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        limits: Limits | None = None,
+        before: Judge | None = None,
+        gone: Collection[tuple[str, str]] = frozenset(),
+    ) -> None:
         self.limits = limits or Limits()
+        self._gone = gone
         self.contracts = {key: contract for key, contract in contracts.items() if contract.kind == "event"}
         self._splitter = Splitter(self.limits.nesting)
         self._any_type = TypeAdapter(_AnyType)
@@ -189,11 +204,11 @@ class Judge:
                 if lines is None:
                     earliest[item.type] = self._earliest(item.type, received_at)
                     lines = groups[place] = []
-                if earliest[item.type] <= at <= latest and (lines or _is_day(at)):
+                if earliest[item.type] <= at <= latest and (lines or (_is_day(at) and place not in self._gone)):
                     lines.append(to_json({"client": client, "id": item.id, "time": at, "received_at": received, "data": item.data}))
                     verdicts.append({"id": item.id, "status": "accepted", "reason": None, "detail": None})
                     continue
-                refusal = _untimely(item, at, latest)
+                refusal = _untimely(item, at, latest, gone=place in self._gone)
             slices = self._slices(text, len(items)) if slices is None else slices
             original = slices[position].body
             rejected.append(Rejected(refusal.event, refusal.reason, refusal.detail, original, len(original)))
@@ -260,10 +275,16 @@ class Judge:
         return f"nested deeper than {self.limits.nesting}"
 
     def _earliest(self, event: str, received_at: datetime) -> str:
-        """First instant taken for a type: its start, or as far back as landing is kept (its twins could not be found behind that)."""
+        """First instant taken for a type: its start, or as far back as landing is kept (its twins could not be found behind that).
+
+        Of history, as far back as partitions are kept: nobody could build what is older.
+        """
         contract = self.contracts[event]
         kept = timedelta(seconds=contract.lateness.landing_seconds) if contract.lateness else _DEFAULT_LANDING
-        return rfc3339(max(start_of(contract.start), received_at - kept))
+        if not self.limits.history:
+            return rfc3339(max(start_of(contract.start), received_at - kept))
+        oldest = start_of(key_of("hourly", received_at - timedelta(seconds=contract.retention_seconds)))
+        return rfc3339(max(start_of(contract.start), oldest))
 
 
 def _canonical(time: str) -> str:
@@ -282,9 +303,11 @@ def _is_day(at: str) -> bool:
     return True
 
 
-def _untimely(item: _Known, at: str, latest: str) -> _Refusal:
+def _untimely(item: _Known, at: str, latest: str, *, gone: bool) -> _Refusal:
     if len(at) != 27 or not _is_day(at):
         return _Refusal(item.id, item.type, "malformed", "datetime_parsing: time")
+    if gone:
+        return _Refusal(item.id, item.type, "out_of_range", "landing_expired: time")
     return _Refusal(item.id, item.type, "out_of_range", "in_future: time" if at > latest else "too_old: time")
 
 
