@@ -17,7 +17,7 @@ from platform_defs.ledger import schema
 from platform_defs.ledger.landing import receivers
 from platform_defs.ledger.partitions import decode
 from platform_defs.ledger.pauses import open_pauses
-from platform_defs.ledger.registry import Registry
+from platform_defs.ledger.registry import Registry, first_applied
 from platform_defs.ledger.store import Store, UnknownEndpoint, slots
 from platform_defs.ledger.troubles import trouble
 from platform_defs.planning.facts import EndpointFacts, Facts, InFlight, Landed, Published, TroubleName
@@ -84,8 +84,18 @@ class PlannerReads:
             flight = self._in_flight(connection, values, keyed)
             reopened = {keyed(row.endpoint_id, row.partition): row.at for row in connection.execute(text(_REOPENED), values)}
             known, pauses = tuple(receivers(connection)), tuple(open_pauses(connection))
-        parts = [_by_endpoint(found) for found in (published, troubles, flight, landed, reopened)]
-        endpoints = {key: EndpointFacts(contracts[key], *(part.get(key, {}) for part in parts)) for key in sorted(spans)}
+            applied = {by_id[number]: at for number, at in first_applied(connection, numbers).items()}
+        found: dict[str, Mapping[tuple[str, str], Any]] = {
+            "published": published,
+            "troubles": troubles,
+            "in_flight": flight,
+            "landed": landed,
+            "reopened": reopened,
+        }
+        parts = {name: _by_endpoint(part) for name, part in found.items()}
+        endpoints = {
+            key: EndpointFacts(contracts[key], since=applied.get(key), **{name: part.get(key, {}) for name, part in parts.items()}) for key in sorted(spans)
+        }
         return Facts(since, until, tuple(keys), endpoints, known, pauses)
 
     def frontiers(self, since: datetime, until: datetime) -> dict[str, Ranges]:

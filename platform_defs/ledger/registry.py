@@ -10,6 +10,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection, text
 
 from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.store import Lock, Store
 
 
@@ -151,6 +152,18 @@ class Registry:
         with self._store.engine.connect() as connection:
             return {row.key: Contract.model_validate_json(row.contract) for row in connection.execute(query)}
 
+    def since(self, key: str, cadence: Cadence) -> datetime | None:
+        """When an endpoint was first put in force; None if it never was (landing knows types that were not). Raises UnknownEndpoint."""
+        number = self._store.endpoint_id(key, cadence)
+        with self._store.engine.connect() as connection:
+            return first_applied(connection, [number]).get(number)
+
     @staticmethod
     def _version(connection: Connection) -> int:
         return int(connection.execute(text("SELECT coalesce(max(version), 0) FROM registry_versions")).scalar_one())
+
+
+def first_applied(connection: Connection, numbers: Iterable[int]) -> dict[int, datetime]:
+    """When endpoints were first put in force, by number."""
+    query = text("SELECT endpoint_id, min(applied_at) AS at FROM contract_history WHERE endpoint_id = ANY(:ids) AND contract IS NOT NULL GROUP BY 1")
+    return {row.endpoint_id: row.at for row in connection.execute(query, {"ids": list(numbers)})}

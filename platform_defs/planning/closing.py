@@ -20,12 +20,14 @@ class Closing:
         waits_for: receivers it is still open for, in words.
         without: receivers it was closed without though they may hold events of it, in words: check `complete` warns with them.
         until: when it closes without those it waits for; None: it is closed, or holds for ever.
+        behind: ids of those it waits for.
     """
 
     closed: bool
     waits_for: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     until: datetime | None = None
+    behind: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -34,8 +36,9 @@ class Closing:
             return ""
         if not self.waits_for:
             return f"the hour closes at {self.until:%H:%M}" if self.until else "the hour is not over"
+        it, who = ("it", self.behind[0]) if len(self.behind) == 1 else ("them", "ID")
         end = f", else it closes without at {self.until:%Y-%m-%d %H:%M}" if self.until else ""
-        return f"{'; '.join(self.waits_for)}: restart it or give it up with `backline collector lost ID`{end}"
+        return f"{'; '.join(self.waits_for)}: restart {it} or give {it} up with `backline collector lost {who}`{end}"
 
 
 def closing(hour: str, now: datetime, receivers: Iterable[Receiver], hold_seconds: int | None, grace: timedelta = GRACE) -> Closing:
@@ -52,13 +55,14 @@ def closing(hour: str, now: datetime, receivers: Iterable[Receiver], hold_second
     behind = [r for r in receivers if r.state != "gone" and (r.sealed_until is None or r.sealed_until < ready)]
     # A receiver given up long ago says nothing about this hour: it counts if it still beat when the hour began.
     lost = tuple(_silent(r) for r in behind if r.state == "lost" and r.beat_at >= window.start)
-    waits_for = tuple(_silent(r) for r in behind if r.state == "live")
+    awaited = [r for r in behind if r.state == "live"]
+    waits_for, ids = tuple(map(_silent, awaited)), tuple(r.id for r in awaited)
     if not waits_for:
         return Closing(True, without=lost)
     if hold_seconds is None:
-        return Closing(False, waits_for, lost)
+        return Closing(False, waits_for, lost, behind=ids)
     until = ready + timedelta(seconds=hold_seconds)
-    return Closing(True, without=waits_for + lost) if now >= until else Closing(False, waits_for, lost, until)
+    return Closing(True, without=waits_for + lost) if now >= until else Closing(False, waits_for, lost, until, ids)
 
 
 def _silent(receiver: Receiver) -> str:

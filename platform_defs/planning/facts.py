@@ -166,6 +166,7 @@ class EndpointFacts:
     Attributes:
         landed: by hour, of an event type.
         reopened: hours of an event type whose parked rows a person wants in, with when that was said.
+        since: when the endpoint was first applied: no deadline holds for partitions that had ended by then. None: not known, it always was.
     """
 
     contract: Contract
@@ -174,6 +175,7 @@ class EndpointFacts:
     in_flight: Mapping[str, InFlight] = field(default_factory=dict)
     landed: Mapping[str, Landed] = field(default_factory=dict)
     reopened: Mapping[str, datetime] = field(default_factory=dict)
+    since: datetime | None = None
 
     @property
     def cadence(self) -> Cadence:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from platform_defs.contracts.contract import AsOfInput, Contract
 from platform_defs.contracts.partitions import key_of, keys_between, shift, window_of
 from platform_defs.planning.closing import GRACE, closing
+from platform_defs.planning.deadlines import past_deadline
 from platform_defs.planning.facts import EndpointFacts, Facts, Pause, Published, Trouble
 from platform_defs.planning.inputs import InputsView, Missing, view_inputs
 from platform_defs.planning.lateness import awaits_reopening, late_rows
@@ -62,12 +63,13 @@ class Decision:
         reason: in words, with the next action where a person has to act.
         waiting_for: inputs that are missing; complete, in key order.
         ask: the planner should ask for a build now.
-        overdue: never published, and `ready_within` has passed.
+        overdue: never published, and its deadline has passed (see deadlines).
         inputs: digest of what it would read now (empty for events and sources).
         attempt: 1, more after failures.
         next_look: when this may change by time alone; None if only something else can change it.
         late: rows that landed and are in no table yet.
         paused: a person left it alone, so that nothing is done about the state it is in and no deadline counts.
+        held_by: receivers for which its hour is still open.
     """
 
     endpoint: str
@@ -82,6 +84,7 @@ class Decision:
     next_look: datetime | None = None
     late: int = 0
     paused: bool = False
+    held_by: tuple[str, ...] = ()
 
     @property
     def shown(self) -> PartitionState:
@@ -181,8 +184,7 @@ def _judge(round_: _Round, mine: EndpointFacts, partition: str) -> Decision:
         found = _source(round_, mine, partition, published)
     else:
         found = _endpoint(round_, mine, partition, published)
-    deadline = contract.ready_within_seconds
-    if published is None and deadline is not None and now > window_of(partition).end + timedelta(seconds=deadline):
+    if published is None and past_deadline(contract, partition, mine.since, now):
         found = replace(found, overdue=True)
     return _paused(round_, found)
 
@@ -212,7 +214,7 @@ def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Publi
     if published is None:
         close = closing(partition, now, round_.facts.receivers, policy.hold_seconds if policy else None)
         if not close.closed:
-            return Decision(contract.key, partition, PartitionState.WAITING, close.words, next_look=close.until)
+            return Decision(contract.key, partition, PartitionState.WAITING, close.words, next_look=close.until, held_by=close.behind)
         rows = f"{landed.rows} rows landed" if landed else "nothing landed"
         return _unbuilt(round_, contract, partition, trouble, moved, b"", f"closed, {rows}")
     if trouble is not None and trouble.state != "waiting":

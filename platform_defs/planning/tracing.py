@@ -17,7 +17,7 @@ Place = tuple[str, str]
 Look = Callable[[Collection[Place]], Mapping[Place, Decision]]
 """Decisions about some places; those not over yet, or past retention, are absent."""
 
-_DONE = frozenset({PartitionState.CURRENT, PartitionState.OUTDATED})
+DONE = frozenset({PartitionState.CURRENT, PartitionState.OUTDATED})
 _REASONS = 3
 
 
@@ -61,7 +61,7 @@ class Tracer:
     def trace(self, decision: Decision) -> tuple[Node, ...]:
         """What this one waits for; empty if it waits for no other partition."""
         self._told.add((decision.endpoint, decision.partition))
-        return self._grow(self._below(decision))
+        return self._grow(self.below(decision))
 
     def _grow(self, places: Iterable[Place]) -> tuple[Node, ...]:
         wanted = sorted(set(places))
@@ -71,7 +71,7 @@ class Tracer:
         groups: dict[tuple[str, str], list[Place]] = {}
         for place in wanted:
             decision = found.get(place)
-            if decision is None or decision.state not in _DONE:
+            if decision is None or decision.state not in DONE:
                 groups.setdefault((place[0], self._state(place, decision)), []).append(place)
         return tuple(self._node(endpoint, state, members, found) for (endpoint, state), members in groups.items())
 
@@ -80,12 +80,12 @@ class Tracer:
         reasons = tuple(dict.fromkeys(each.reason for each in decisions)) or (self._absent(members[0]),)
         new = [each for each in decisions if (each.endpoint, each.partition) not in self._told]
         self._told |= {(each.endpoint, each.partition) for each in new}
-        waits = self._grow(place for each in new for place in self._below(each))
-        seen = bool(decisions) and not new and any(self._below(each) for each in decisions)
+        waits = self._grow(place for each in new for place in self.below(each))
+        seen = bool(decisions) and not new and any(self.below(each) for each in decisions)
         return Node(endpoint, tuple(partition for _, partition in members), state, reasons[:_REASONS], waits, seen, any(each.overdue for each in decisions))
 
-    def _below(self, decision: Decision) -> list[Place]:
-        """What a partition waits for: what it lacks, and for a stale one what it reads."""
+    def below(self, decision: Decision) -> list[Place]:
+        """What a partition waits for directly: what it lacks, and for a stale one what it reads."""
         places = [(each.endpoint, each.partition) for each in decision.waiting_for]
         if not places and decision.state is PartitionState.STALE:
             contract = self._contracts[decision.endpoint]

@@ -89,7 +89,9 @@ class Desk:
 def desk(new_ledger: Callable[[], Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Four contracts in force since ten days: an event type, an hourly reader of it and of a daily source's snapshots, and its daily sums."""
     ledger = new_ledger()
-    start = key_of("daily", datetime.now(UTC) - timedelta(days=10))
+    since = datetime.now(UTC) - timedelta(days=10)
+    start = key_of("daily", since)
+    ledger.store.clock = lambda: since
     tracks = contract(TRACKS, kind="source", cadence="daily", start=start, retention_seconds=400 * DAY)
     ledger.registry.apply(
         [
@@ -100,6 +102,7 @@ def desk(new_ledger: Callable[[], Ledger], tmp_path: Path, monkeypatch: pytest.M
         ],
         "ref",
     )
+    ledger.store.clock = lambda: datetime.now(UTC)
     values = {
         "home": str(tmp_path),
         "landing": str(tmp_path / "landing"),
