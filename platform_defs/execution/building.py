@@ -19,7 +19,7 @@ from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.publishing import Judged, Publisher
 from platform_defs.execution.results import Failure, FailureKind, OutcomeName, PartitionResult, Scalar
-from platform_defs.execution.skipping import Asked, before_start, why_current
+from platform_defs.execution.skipping import Asked, before_start, why_current, why_left
 from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog, said
 from platform_defs.lake import delta_log
@@ -85,7 +85,7 @@ class _Build:
         self._contract = work.declared.contract
         self._key = self._contract.key
         self._blame = _blame(work, platform)
-        self._asked = Asked(work.run_id, work.trigger, work.requested_at, work.force)
+        self._asked = Asked(work.run_id, work.trigger, work.requested_at, work.force, work.origin)
         self._began = platform.clock()
         self._results: dict[str, PartitionResult] = {}
         self._unrecorded: list[Outcome] = []
@@ -103,7 +103,7 @@ class _Build:
             self._results[key] = _result(key, "skipped", f"outside retention ({kept}): dropped, and not built again; the oldest kept is {oldest}")
         keys = [key for key in keys if key not in self._results]
         try:
-            if any(item.endpoint == self._key for item in self._contract.inputs):
+            if self._work.origin == "built" and any(item.endpoint == self._key for item in self._contract.inputs):
                 self._one_after_another(keys)
             else:
                 self._range(keys)
@@ -164,7 +164,9 @@ class _Build:
         planned: dict[str, Planned] = {}
         for key in keys:
             plan = plans[key]
-            if isinstance(plan, Waiting):
+            if why := why_left(self._asked, published.get(key), key not in changed):
+                self._skip(key, why, published[key])
+            elif isinstance(plan, Waiting):
                 self._wait(plan)
             elif isinstance(plan, Failure):
                 self._fail(key, plan, None)

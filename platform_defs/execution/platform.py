@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from platform_defs.lake.landing import LandingStore
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
+    from platform_defs.planning.facts import Origin
     from platform_defs.privacy.vault import Vault
 
 Trigger = Literal["schedule", "click", "range", "late", "retry", "command"]
@@ -59,6 +60,7 @@ class Work:
         force: rebuild even what is current.
         request_id: the `requested` row this run serves; None for a person's run.
         caused_by: the root of a wave (`late:listening/track_played 2026-10-01T03`), if any.
+        origin: `imported` where what is published comes from an existing table and not from the declaration.
     """
 
     declared: Declared
@@ -70,3 +72,4 @@ class Work:
     force: bool = False
     request_id: int | None = None
     caused_by: str | None = None
+    origin: Origin = "built"

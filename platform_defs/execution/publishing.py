@@ -124,6 +124,7 @@ class Publisher:
             pins=dict(judged.planned.pins),
             checks_passed=sum(check.passed for check in judged.checks),
             checks_failed=sum(not check.passed for check in judged.checks),
+            origin=self._work.origin,
         )
 
     def _inspect(self, staged: Sequence[Staged]) -> tuple[dict[str, Inspection], dict[str, Failure]]:
@@ -203,6 +204,7 @@ def _published_record(key: str, version: Published) -> PublishedPartition:
         pins=dict(version.pins),
         checks_passed=version.checks_passed,
         checks_failed=version.checks_failed,
+        origin=version.origin,
     )
 
 

@@ -29,6 +29,7 @@ class PublishedPartition(Stored):
         content: hash of its rows, hex. inputs: digest of what it was built from, hex.
         version: Delta version that holds it. code: code version it was built by.
         counts: accounting of an event or source partition. pins: `as_of` choices, parameter -> snapshot key.
+        origin: whether it was computed here or came from an existing table.
     """
 
     key: str
@@ -42,6 +43,7 @@ class PublishedPartition(Stored):
     pins: dict[str, str] = Field(default_factory=dict)
     checks_passed: int = 0
     checks_failed: int = 0
+    origin: Literal["built", "imported"] = "built"
 
 
 class RefusedPartition(Stored):

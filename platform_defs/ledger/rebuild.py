@@ -143,6 +143,7 @@ def _published(record: BuildRecord, each: PublishedPartition) -> Outcome:
         pins=each.pins,
         checks_passed=each.checks_passed,
         checks_failed=each.checks_failed,
+        origin=each.origin,
     )
     return Outcome(record.endpoint, each.key, "published", published=version, checks_passed=each.checks_passed, checks_failed=each.checks_failed)
 

@@ -160,7 +160,9 @@ class _Choice:
         """Why it is built; None: it need not be."""
         decision = self.decisions.get((contract.key, key))
         state = None if decision is None else decision.state
-        old = published is not None and published.origin == "built" and (state is PartitionState.OUTDATED or published.code != contract.code_version)
+        if published is not None and published.origin == "imported":  # a build leaves it alone, unless it is forced
+            return "asked" if self.force and not self.outdated else None
+        old = published is not None and (state is PartitionState.OUTDATED or published.code != contract.code_version)
         if not self.outdated:
             if published is None:
                 return str(state) if state in _BROKEN else "missing"

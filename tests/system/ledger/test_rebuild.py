@@ -36,6 +36,7 @@ def record(run_id: str, *outcomes: Outcome, endpoint: str = RATE, minutes: int =
                 built_at=p.built_at,
                 counts=None if p.counts is None else {"landed": p.counts.landed, "good": p.counts.good},
                 pins=dict(p.pins),
+                origin=p.origin,
             )
             for key, p in kept
             if p
@@ -51,7 +52,7 @@ def record(run_id: str, *outcomes: Outcome, endpoint: str = RATE, minutes: int =
 def test_the_same_ledger_again(filled: Ledger, new_ledger: Callable[[], Ledger]) -> None:
     told = [
         ("run-1", EVENT, [published(EVENT, H3, counts=counts(20), pins={"x": "2026-09-30"}), published(EVENT, H4, run_id="run-1")], 0),
-        ("run-2", RATE, [failed(RATE, H3, "refused"), published(RATE, H2, at=NOON + MINUTE, run_id="run-2")], 1),
+        ("run-2", RATE, [failed(RATE, H3, "refused"), published(RATE, H2, at=NOON + MINUTE, run_id="run-2", origin="imported")], 1),
         ("run-3", EVENT, [published(EVENT, H3, "two", at=NOON + 2 * MINUTE, run_id="run-3", counts=counts(25))], 2),
     ]
     for run_id, _, outcomes, minutes in told:

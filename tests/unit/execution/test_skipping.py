@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from platform_defs.execution.platform import Trigger
-from platform_defs.execution.skipping import Asked, before_start, why_current
+from platform_defs.execution.skipping import Asked, before_start, why_current, why_left
 from platform_defs.planning.facts import Published
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -45,6 +45,38 @@ def test_what_was_built_after_it_was_asked_for_is_not_built_again(trigger: Trigg
     built = replace(PUBLISHED, built_at=NOW + timedelta(hours=2))
     assert why(trigger, force=force, published=built) == "current, built by run earlier after this was asked for"
     assert why(trigger, force=force, published=built, digest=b"j" * 16) is None
+
+
+def left(trigger: Trigger, *, force: bool = False, origin: Any = "built", published: Any = PUBLISHED, as_recorded: bool = True) -> str | None:
+    return why_left(Asked("mine", trigger, NOW, force, origin), published, as_recorded)
+
+
+def test_imported_partitions_give_way_to_a_person_alone() -> None:
+    imported = replace(PUBLISHED, origin="imported")
+    for trigger in ("schedule", "range", "late", "retry", "command"):
+        assert left(trigger, published=imported) == "imported by run earlier, left alone"
+    assert left("click", published=imported) is None
+    assert left("range", force=True, published=imported) is None
+    assert left("range", published=imported, as_recorded=False) is None
+    assert left("range") is None
+    assert left("range", published=None) is None
+
+
+def test_an_import_leaves_what_was_built_unless_it_is_to_replace_it() -> None:
+    assert left("command", origin="imported") == "built by run earlier, left alone"
+    assert left("command", origin="imported", force=True) is None
+    assert left("command", origin="imported", published=replace(PUBLISHED, origin="imported")) is None
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_the_same_content_is_imported_once(force: bool) -> None:
+    """Whatever the code is by now, and also where built partitions are to be replaced."""
+    asked = Asked("mine", "command", NOW + timedelta(hours=1), force, "imported")
+    imported = replace(PUBLISHED, origin="imported")
+    assert why_current(asked, b"i" * 16, "v2", imported, as_recorded=True) == "imported already, by run earlier"
+    assert why_current(asked, b"j" * 16, "v1", imported, as_recorded=True) is None
+    assert why_current(asked, b"i" * 16, "v1", imported, as_recorded=False) is None
+    assert why_current(asked, b"i" * 16, "v1", PUBLISHED, as_recorded=True) is None
 
 
 def test_before_start() -> None:

@@ -193,6 +193,16 @@ def test_imported_partitions_are_not_outdated(world: World) -> None:
     assert planned(world, "c/day", outdated=True).parts == ()
 
 
+def test_imported_partitions_are_rebuilt_by_force_alone(world: World) -> None:
+    """Not because what they read is built: a build would leave them alone."""
+    remove(world, "c/rate", "2026-10-02T05")
+    world.build("c/day", TWO, origin="imported")
+    assert built(planned(world, "c/rate+", TWO, TWO))["c/rate"] == ("2026-10-02T05",)
+    assert "c/day" not in built(planned(world, "c/rate+", TWO, TWO))
+    world.build("c/rate", "2026-10-02T05")
+    assert next(part.why for part in planned(world, "c/day", TWO, TWO, force=True).parts) == {"asked": 1}
+
+
 def test_readers_come_with_downstream_and_only_what_reads_what_is_built(world: World) -> None:
     world.build("c/rate", "2026-10-02T23", code="code-0")
     plan = planned(world, "c/rate+", TWO, TWO)
