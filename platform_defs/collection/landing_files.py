@@ -319,7 +319,7 @@ def _lines(path: Path, most: int, tell: Tell) -> Iterator[tuple[int, bytes | Non
                 if size > most:
                     while not line.endswith(b"\n") and (line := stream.readline(most)):
                         size += len(line)
-                    yield number, None, size
+                    yield number, None, size - line.endswith(b"\n")
                 elif line := (line.removeprefix(_BOM) if number == 1 else line).strip(b" \t\r\n"):
                     yield number, line, len(line)
                 if number % _TELL_LINES == 0:
