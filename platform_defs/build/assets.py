@@ -14,6 +14,7 @@ import dagster as dg
 
 from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData, earlier_verdicts
 from platform_defs.build.describe import CHECK_WORDS, checks_of, group_of, kinds_of, metadata_of, tags_of
+from platform_defs.build.on_time import on_time
 from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of
 from platform_defs.build.platform import PLATFORM
 from platform_defs.build.reporting import Evaluation, Report, Trouble, report, unjudged
@@ -21,6 +22,7 @@ from platform_defs.build.tags import Asked, read_tags
 from platform_defs.contracts.contract import Contract
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import PartitionResult
+from platform_defs.planning.deadlines import ON_TIME
 
 if TYPE_CHECKING:
     from platform_defs.contracts.loading import Declared
@@ -78,7 +80,9 @@ def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | No
         platform: Platform = context.resources.platform
         work = _work(declared, context, platform)
         results = _builder(builder)(work, platform)
-        told = report(contract, checks, results, _earlier(context.instance, contract, checks, unjudged(results)))
+        judged_by_build = [name for name in checks if name != ON_TIME]
+        earlier = _earlier(context.instance, contract, judged_by_build, unjudged(results))
+        told = report(contract, checks, results, earlier, on_time(platform.ledger, contract, results, platform.clock()))
         context.log.info(told.line)
         yield from _events(context, contract, told)
 

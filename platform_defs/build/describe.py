@@ -11,6 +11,7 @@ import dagster as dg
 
 from platform_defs.contracts.contract import AsOfInput, Check, Column, Contract, Input
 from platform_defs.contracts.partitions import partition_column
+from platform_defs.planning.deadlines import ON_TIME
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -19,12 +20,14 @@ CHECK_WORDS: Mapping[str, str] = {
     "volume": "Rows against the median of the same hour of day on the last 28 days; warns outside median ± 6 MAD",
     "accounting": "Landed = good + duplicate + conflict + quarantined + parked + pending + erased",
     "complete": "Every input, receiver and segment that should be in it is in it",
+    ON_TIME: "There before its deadline (ready within); past it, what it waits for and what to do",
 }
 
 
 def checks_of(contract: Contract) -> tuple[str, ...]:
-    """Names of the checks each partition gets. Only what comes out of the landing has something to account for."""
-    return ("contract", "volume", "complete") if contract.kind == "endpoint" else ("contract", "volume", "accounting", "complete")
+    """Names of the checks each partition gets. Only what comes out of the landing has something to account for, only some have a deadline."""
+    built = ("contract", "volume", "complete") if contract.kind == "endpoint" else ("contract", "volume", "accounting", "complete")
+    return built if contract.ready_within_seconds is None else (*built, ON_TIME)
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:

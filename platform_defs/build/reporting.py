@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from platform_defs.contracts.contract import Contract
@@ -87,12 +87,15 @@ def unjudged(results: Iterable[PartitionResult]) -> list[str]:
     return sorted(result.key for result in results if result.good and not result.checks)
 
 
-def report(contract: Contract, checks: Sequence[str], results: Iterable[PartitionResult], earlier: Iterable[Evaluation] = ()) -> Report:
+def report(
+    contract: Contract, checks: Sequence[str], results: Iterable[PartitionResult], earlier: Iterable[Evaluation] = (), beside: Iterable[Evaluation] = ()
+) -> Report:
     """Translates the results of one build.
 
     Args:
         checks: the asset's declared checks: each gets a summary, and no other is reported.
         earlier: verdicts of earlier builds on what is `unjudged`, told again: a new materialisation without them would hide a warning.
+        beside: verdicts on these partitions that the build itself does not know.
     """
     ordered = sorted(results, key=lambda result: result.key)
     built = [result.seconds for result in ordered if result.outcome in ("published", "refused")]
@@ -109,14 +112,14 @@ def report(contract: Contract, checks: Sequence[str], results: Iterable[Partitio
     ]
     current = set(unjudged(ordered))
     before = [one for one in earlier if one.partition in current and one.check in checks]
-    single = tuple(sorted([*now, *before], key=lambda one: one.partition or ""))
+    single = tuple(sorted([*now, *before, *beside], key=lambda one: one.partition or ""))
     return Report(
         materialised=good,
         evaluations=(*single, *(_summary(name, [one for one in single if one.check == name], len(ordered)) for name in checks)),
         complete=not missing,
         trouble=_trouble(contract, ordered, bad) if bad else None,
         line=f"{contract.key}: {_outcomes(ordered)}; {sum(result.rows for result in ordered if result.outcome == 'published')} rows published"
-        + "".join(f"; {result.key} {_why(result)}" for result in patient[:_SPELLED]),
+        + "".join(f"; {result.key} {why(result)}" for result in patient[:_SPELLED]),
     )
 
 
@@ -142,6 +145,9 @@ def _verdict_metadata(check: CheckResult) -> dict[str, Scalar]:
 def _summary(name: str, verdicts: Sequence[Evaluation], partitions: int) -> Evaluation:
     failed = [one for one in verdicts if not one.passed]
     numbers: dict[str, Scalar] = {"partitions": partitions, "judged": len(verdicts), "failed": len(failed)}
+    if partitions == len(verdicts) == 1:
+        # Dagster shows the summary of one partition as that partition's verdict.
+        return replace(verdicts[0], partition=None, metadata={**verdicts[0].metadata, **numbers})
     if not failed:
         words = f"{_count(len(verdicts))} passed" if verdicts else "Nothing was judged: no partition was built"
         return Evaluation(name, None, True, "error", words, numbers)
@@ -158,7 +164,7 @@ def _trouble(contract: Contract, ordered: Sequence[PartitionResult], bad: Sequen
             {
                 "partition": result.key,
                 "outcome": result.outcome,
-                "why": _why(result),
+                "why": why(result),
                 "action": result.failure.action if result.failure else "",
             }
             for result in bad[:_TABLED]
@@ -170,10 +176,11 @@ def _trouble(contract: Contract, ordered: Sequence[PartitionResult], bad: Sequen
 def _words(contract: Contract, result: PartitionResult) -> str:
     if result.failure is not None:
         return result.failure.words
-    return f"{contract.key} {result.key} {result.outcome}: {_why(result)}"
+    return f"{contract.key} {result.key} {result.outcome}: {why(result)}"
 
 
-def _why(result: PartitionResult) -> str:
+def why(result: PartitionResult) -> str:
+    """Why a partition is not good, in words."""
     if result.failure is not None:
         return result.failure.why
     if result.outcome == "waiting" and result.waiting_for:

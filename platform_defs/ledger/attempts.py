@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -170,6 +170,16 @@ class Transitions:
         self._store.ensure_days([day_of_instant(transition.at)])
         with self._store.transaction() as connection:
             self.add(connection, number, None if partition is None else index_of(partition), transition)
+
+    def add_all(self, connection: Connection, at: datetime, was: str, became: str, reasons: Mapping[tuple[int, int], str]) -> None:
+        """Adds the same for many (endpoint, partition) numbers, each with its reason, in one statement; otherwise as `add`."""
+        statement = text(
+            "INSERT INTO transitions (day, at, endpoint_id, partition, was, became, reason) SELECT :day, :at, e, p, :was, :became, reason "
+            "FROM unnest(CAST(:endpoints AS int[]), CAST(:partitions AS int[]), CAST(:reasons AS text[])) AS w (e, p, reason)"
+        )
+        if reasons:
+            places = {"endpoints": [each for each, _ in reasons], "partitions": [each for _, each in reasons], "reasons": list(reasons.values())}
+            connection.execute(statement, places | {"day": day_of_instant(at), "at": at, "was": was, "became": became})
 
     def of(self, endpoint: str, cadence: Cadence, partition: str | None = None) -> list[tuple[str | None, Transition]]:
         """Transitions (partition, transition) of an endpoint or of one of its partitions, oldest first."""

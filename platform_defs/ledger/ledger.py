@@ -10,6 +10,7 @@ from platform_defs.ledger.facts import PlannerReads
 from platform_defs.ledger.forgetting import Forgetting
 from platform_defs.ledger.landing import Landing
 from platform_defs.ledger.leases import Leases
+from platform_defs.ledger.overdue import Overdue
 from platform_defs.ledger.partitions import Partitions
 from platform_defs.ledger.pauses import Pauses
 from platform_defs.ledger.registry import Registry
@@ -42,6 +43,7 @@ class Ledger:
         self.requests = Requests(self.store)
         self.pauses = Pauses(self.store, self.registry, self.transitions)
         self.reopenings = Reopenings(self.store)
+        self.overdue = Overdue(self.store, self.registry, self.transitions)
         self.forgetting = Forgetting(self.store, self.attempts, self.requests)
         self.planner = PlannerReads(self.store, self.registry)
 

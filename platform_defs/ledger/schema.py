@@ -131,6 +131,14 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
 )
+overdue = Table(  # one row per partition that is past its deadline and not there, gone once that is over
+    "overdue",
+    metadata,
+    Column("endpoint_id", Integer, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("muted", Boolean, nullable=False),  # by a pause
+    Column("root", Text),  # the name of the root that was told last; null: none yet
+)
 
 # --- what landed -----------------------------------------------------------------------------------------------------------------------------
 landing_change = Sequence("landing_change", metadata=metadata)

@@ -77,12 +77,10 @@ class Open:
     Attributes:
         muted: by a pause.
         root: the name of the root that was told last (see roots); None: none yet.
-        told_at: when that was.
     """
 
     muted: bool = False
     root: str | None = None
-    told_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from platform_defs.lake.landing import SealManifest, Segment, segment_path
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Fence
 from platform_defs.ledger.outcomes import Outcome, OutcomeState, RunInfo
+from platform_defs.planning.deadlines import ON_TIME
 from platform_defs.planning.facts import Counts, Published
 from platform_defs.planning.inputs import view_inputs
 from sensors.run_tags import RANGE_END, RANGE_START, REQUEST
@@ -103,6 +104,22 @@ class TickHarness:
                 self._cursors[name] = late.cursor
             self._take(found, repository, name, None, late.run_requests, late.skip_message, crash)
         return found
+
+    def alert(self, domain: str, after: timedelta = timedelta(minutes=1)) -> list[dg.AssetCheckEvaluation]:
+        """Time passes, then a domain's alerts sensor ticks; the verdicts that Dagster has got by it."""
+        self.now += after
+        repository, name = self.repositories[domain], f"{domain}_alerts"
+        before = self._verdicts(domain)
+        context = dg.build_sensor_context(instance=self.instance, cursor=self._cursors.get(name), repository_def=repository)
+        self._cursors[name] = repository.get_sensor_def(name).evaluate_tick(context).cursor
+        return [verdict for number, verdict in self._verdicts(domain).items() if number not in before]
+
+    def _verdicts(self, domain: str) -> dict[int, dg.AssetCheckEvaluation]:
+        """All verdicts on deadlines that Dagster holds of a domain, by number."""
+        keys = [key for key in self.repositories[domain].asset_graph.asset_check_keys if key.name == ON_TIME]
+        history = self.instance.event_log_storage.get_asset_check_execution_history
+        found = {record.id: record.evaluation for key in keys for record in history(key, limit=1000) if record.evaluation is not None}
+        return dict(sorted(found.items()))
 
     def finish(self, contents: Callable[[Place], object] | None = None) -> list[Place]:
         """Every run that waits builds all it was asked for and ends well; what was published.
