@@ -13,6 +13,7 @@ from datetime import timedelta
 import dagster as dg
 
 from platform_defs.contracts.partitions import Cadence
+from platform_defs.ledger.attended import end_dead
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.requests import Request
 from platform_defs.ledger.standing import Standings
@@ -51,12 +52,15 @@ def job_name(domain: str, cadence: Cadence) -> str:
 
 
 def end_runs(ledger: Ledger, instance: dg.DagsterInstance) -> int:
-    """Declares ended the runs that hold leases though Dagster has seen their end (killed, cancelled), so that others may take over; how many."""
+    """Declares ended the runs that hold leases though Dagster has seen their end (killed, cancelled), so that others may take over; how many.
+
+    Those of commands too, which Dagster does not know, where their process is gone.
+    """
     holders = ledger.leases.holders()
     ended = [run.run_id for run in instance.get_runs(filters=dg.RunsFilter(run_ids=holders)) if run.is_finished] if holders else []
     for run_id in ended:
         ledger.leases.end_run(run_id)
-    return len(ended)
+    return len(ended) + end_dead(ledger, holders)
 
 
 def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:

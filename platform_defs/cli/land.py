@@ -172,7 +172,7 @@ def followed(ledger: Ledger, contract: Contract, hours: Collection[str], now: da
     )
 
 
-def _spans(asked: Sequence[str], gone: Collection[str]) -> Iterator[tuple[str, str]]:
+def _spans(asked: Sequence[str], gone: set[str]) -> Iterator[tuple[str, str]]:
     """The hours as few spans. The hours between two of them are empty, and readers want them too; not across one whose landing is lost: a backfill over
     it is refused."""
     from platform_defs.contracts.partitions import keys_between

@@ -62,6 +62,8 @@ SUBS: Mapping[str, Sub] = {
     "reopen": Sub("platform_defs.cli.reopen:reopen", "Take the parked late rows of an hour in."),
     "retention": Sub("platform_defs.cli.retention:retention", "Drop what is past its retention now, or show it."),
     "send": Sub("platform_defs.cli.send:send", "Send events from a file of JSON lines."),
+    "land": Sub("platform_defs.cli.land:land", "Land old events from files."),
+    "import": Sub("platform_defs.cli.import_:import_", "Publish the partitions of an existing table."),
     "read": Sub("platform_defs.cli.read:read", "Show rows of an endpoint."),
     "failed": Sub("platform_defs.cli.failed:failed", "Look at events that were rejected."),
     "logs": Sub("platform_defs.cli.logs:logs", "Show the log of a run or of a process."),

@@ -48,7 +48,7 @@ class SealWriter:
             for one in batch.rejected:
                 failed[batch.at[:10]].append(failed_line(batch.at, batch.client, one))
         with ThreadPoolExecutor(_WRITERS) as writers:
-            segments = list(writers.map(lambda place: self._segment(*place, number, rows[place], parts[place]), sorted(parts)))
+            segments = list(writers.map(lambda place: self._segment(place[0], place[1], number, rows[place], parts[place]), sorted(parts)))
         for day, lines in sorted(failed.items()):
             self.disk.put(self.landing / failed_path(day, self.receiver, number), lines)
         manifest = SealManifest(

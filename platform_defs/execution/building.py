@@ -238,7 +238,7 @@ class _Build:
         at = self._platform.clock()
         published = {each.found.key: publisher.version_of(each, version, at) for each in good}
         refused = [each for each in judged.values() if each.refused]
-        publisher.record(published, refused, fence, at)
+        publisher.record(published, refused if self._work.origin == "built" else [], fence, at)
         share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
         self._settle(fence, planned, judged, published, failed, max(0.0, share))
         return idle
@@ -295,7 +295,8 @@ class _Build:
             metadata = {**self._metadata(each.planned.pins, self._work.run_id), **each.staged.notes}
             counts = {**each.counts, "quarantined": each.found.quarantined}
             results.append(replace(result, checks=each.checks, counts=counts, metadata=metadata, failure=failure))
-            outcomes.append(self._outcome(results[-1], planned[key], version))
+            if self._told_of(results[-1]):
+                outcomes.append(self._outcome(results[-1], planned[key], version))
         self._platform.ledger.partitions.record(outcomes, self._run_info(), [fence])
         self._results.update({result.key: result for result in results})
 
@@ -330,8 +331,12 @@ class _Build:
 
     def _answer(self, result: PartitionResult, planned: Planned | None, tell: bool = True) -> None:
         self._results[result.key] = result
-        if tell:
+        if tell and self._told_of(result):
             self._unrecorded.append(self._outcome(result, planned, None))
+
+    def _told_of(self, result: PartitionResult) -> bool:
+        """Whether the ledger hears of it. Of an import only what came in: what did not leaves the partition as it was, and nobody is to try it again."""
+        return self._work.origin == "built" or result.outcome == "published"
 
     # --- the ledger ------------------------------------------------------------------------------------------------------------------------------
 
