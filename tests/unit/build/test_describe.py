@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from platform_defs.build.describe import column_schema, duration_words, input_words, metadata_of
+from platform_defs.build.describe import checks_of, column_schema, duration_words, input_words, metadata_of
 from platform_defs.contracts.contract import Check, Column
 from tests.unit.build.contracts import contract, event, newest, over
 
@@ -46,3 +46,9 @@ def test_secrets_are_shown_by_name_alone() -> None:
 
 def test_lateness_in_words() -> None:
     assert metadata_of(event("listening/played"))["lateness"] == "settles at 1h, 1d; rebuilt from 1.0% late rows; holds 2h"
+
+
+def test_only_a_promise_has_a_deadline_to_check() -> None:
+    assert checks_of(contract("charts/rate")) == ("contract", "volume", "complete")
+    assert checks_of(contract("charts/rate", ready_within_seconds=3600)) == ("contract", "volume", "complete", "on_time")
+    assert checks_of(event("l/played", ready_within_seconds=3600)) == ("contract", "volume", "accounting", "complete", "on_time")

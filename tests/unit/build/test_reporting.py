@@ -129,3 +129,20 @@ def test_every_partition_is_either_materialised_or_named(given_outcomes: list[st
         assert {row["partition"] for row in told.trouble.table} == bad
         assert told.trouble.description.count("\n") <= 11
     assert [one.check for one in told.summaries] == list(CHECKS)
+
+
+def test_verdicts_from_beside_the_build_are_summed_up_with_the_others() -> None:
+    late = Evaluation("on_time", "2026-01-01T01", False, "warn", "came 2 h late", {"seconds to spare": -7200})
+    good = Evaluation("on_time", "2026-01-01T00", True, "warn", "there 1 h before its deadline", {"seconds to spare": 3600})
+    told = report(C, (*CHECKS, "on_time"), [result("2026-01-01T00"), result("2026-01-01T01", "skipped", checks=())], beside=[late, good])
+    assert [(one.partition, one.passed) for one in told.of_partitions if one.check == "on_time"] == [("2026-01-01T00", True), ("2026-01-01T01", False)]
+    (summary,) = [one for one in told.summaries if one.check == "on_time"]
+    assert (summary.passed, summary.severity, summary.description) == (False, "warn", "1 of 2 partitions failed. 2026-01-01T01: came 2 h late")
+
+
+def test_the_summary_of_one_partition_is_its_verdict() -> None:
+    """Dagster shows it in place of the verdict where a run has one partition."""
+    told = report(C, CHECKS, [result("2026-01-01T00", "refused", checks=(check("contract", passed=False), check("volume")))])
+    (contract_,) = [one for one in told.summaries if one.check == "contract"]
+    assert (contract_.partition, contract_.passed, contract_.description) == (None, False, "contract fails")
+    assert contract_.metadata == {"failed rows": 3, "partitions": 1, "judged": 1, "failed": 1}
