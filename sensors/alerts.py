@@ -89,7 +89,7 @@ def alerts_sensor(domain: str, ledger: OpenLedger, deliver: Deliver | None = Non
             new, over, told = _changes(opened, domain, before.told, seen)
             unsent, trouble = _sent([*before.unsent, *messages(new, over, opened.registry.current())], send)
             after = Cursor(told=told, unsent=unsent[-_KEPT:])
-            words = f"{len(new)} new, {len(over)} over" + (f"; {len(unsent)} messages not delivered ({trouble}), tried again" if unsent else "")
+            words = f"{len(new)} new, {len(over)} over" + (f"; messages not delivered ({trouble}), tried again: {len(unsent)}" if unsent else "")
         tell(context.instance, domain, seen.verdicts)
         # Only now: verdicts that did not reach Dagster are told at the next tick.
         opened.overdue.record(seen.moves, seen.told, now, seen.words)
@@ -165,15 +165,16 @@ def _message(owner: str, alarms: Sequence[Alarm], ended: Sequence[str]) -> dict[
 
 
 def _sent(waiting: Sequence[dict[str, Any]], send: Deliver) -> tuple[list[dict[str, Any]], str]:
-    """The messages that could not be delivered, and what kept the last of them. One that cannot be does not keep verdicts from being told."""
-    unsent, trouble = [], ""
-    for message in waiting:
+    """The messages that could not be delivered, and what kept the first of them: it comes last at the next tick, the others are not tried now.
+
+    An address that is silent takes 10 s a message, and one message it will not take must hold up neither the others nor the verdicts.
+    """
+    for number, message in enumerate(waiting):
         try:
             send(message)
         except Exception as error:  # noqa: BLE001 - whatever a client of that address raises: its type and a later try must do
-            unsent.append(message)
-            trouble = type(error).__name__
-    return unsent, trouble
+            return [*waiting[number + 1 :], message], type(error).__name__
+    return [], ""
 
 
 def _place(name: str) -> Place:

@@ -146,7 +146,7 @@ def moves(promises: Mapping[str, Promise], known: Mapping[Place, Open], paused: 
         paused: endpoints whose deadlines are muted.
         back: what is not known is looked for among deadlines this young; later a person looks (`status --missing`).
     """
-    late = {key: overdue(promise, now) for key, promise in promises.items()}
+    late = {key: overdue(promises[key], now) for key in {key for key, _ in known} & promises.keys()}
     fresh = [
         (key, key_at(promise.contract.cadence, number))
         for key, promise in promises.items()
