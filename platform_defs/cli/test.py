@@ -28,6 +28,8 @@ def test(arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "pytest", "--rootdir", str(CHECKOUT), "-c", str(CHECKOUT / "pyproject.toml"), *arguments]
     if not named:
         command.append(str(CHECKOUT / "tests"))
+    # Sessions that tests leave open say at the end that their server is gone: the closing line is to be the last.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:[RETRIES_EXCEEDED]:UserWarning")
     sys.stdout.flush()
     # In place of this process: pytest's exit code and its closing line are ours.
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter
