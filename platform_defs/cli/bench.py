@@ -1,14 +1,14 @@
-"""`backline bench`: measurements of this machine. Each measurement is a module of its own under tests/bench."""
+"""`backline bench`: measurements of this machine. Each measurement is a module of its own under tests/bench, which says how one is written."""
 
 from __future__ import annotations
 
 from platform_defs.cli.main import LazyGroup, Sub
 
-bench = LazyGroup(
-    "bench",
-    subs={
-        "quick": Sub("tests.bench.quick:quick", "A few minutes: partitions a minute, events a second."),
-        "planning": Sub("tests.bench.planning:planning", "A tick at 4,000 to 400,000 endpoints, a location of 2,000, events per build."),
-    },
-    help="Measure this machine: partitions a minute, events a second.",
-)
+SUBS = {
+    "quick": Sub("tests.bench.quick:quick", "Two minutes: partitions a minute, events a second."),
+    "planning": Sub("tests.bench.planning:planning", "A tick at 4,000 to 400,000 endpoints, a location of 2,000, events per build."),
+    "all": Sub("tests.bench.everything:everything", "All of them, each in a process of its own."),
+    "report": Sub("tests.bench.report:report", "Write docs/benchmarks.md from the figures that were kept."),
+}
+
+bench = LazyGroup("bench", subs=SUBS, help="Measure this machine, beside a rival in the same run; docs/benchmarks.md holds what was kept.")

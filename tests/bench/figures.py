@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import click
+Figure = dict[str, Any]
 
 
 def figure(
-    what: str, unit: str, ours: Sequence[float], rival: Sequence[float] = (), target: float | None = None, *, more_is_better: bool = True
-) -> dict[str, Any]:
+    what: str,
+    unit: str,
+    ours: Sequence[float],
+    rival: Sequence[float] = (),
+    target: float | None = None,
+    *,
+    more_is_better: bool = True,
+    against: str | None = None,
+    memory: Sequence[float] = (),
+    rival_memory: Sequence[float] = (),
+    cause: str | None = None,
+) -> Figure:
     """One figure.
 
     Args:
         ours, rival: one value a round, taken in turn; the medians are compared.
         target: what the ratio (the value, without a rival) is to reach; None: nothing is asked of it.
         more_is_better: whether the ratio should be above the target.
+        against: the rival's name.
+        memory, rival_memory: peak megabytes of all processes that took part, one value a round; the largest is kept.
+        cause: why the target is missed, with its numbers; kept only if it is.
     """
     mine = statistics.median(ours)
     theirs = statistics.median(rival) if rival else None
@@ -37,13 +48,37 @@ def figure(
         "median": mine,
         "max": max(ours),
         "unit": unit,
+        "rounds": len(ours),
+        "more_is_better": more_is_better,
+        "against": against,
+        "rival_min": min(rival, default=None),
+        "rival_max": max(rival, default=None),
+        "memory": max(memory, default=None),
+        "rival_memory": max(rival_memory, default=None),
+        "cause": cause if met is False else None,
     }
 
 
-def show(figures: Sequence[dict[str, Any]], file: Path | None) -> None:
-    """Prints the figures, a line each, and writes them as JSON if a file is named."""
-    for one in figures:
-        rival = f"   rival {one['rival']:,.1f}   ratio {one['ratio']:.2f}" if one["rival"] is not None else ""
-        click.echo(f"{one['what']:<48} {one['median']:>12,.1f} {one['unit']}  ({one['min']:,.1f} to {one['max']:,.1f}){rival}")
-    if file is not None:
-        file.write_text(json.dumps(list(figures), indent=2) + "\n")
+def said(one: Figure) -> str:
+    """A figure as a line of text."""
+    line = f"{one['what']:<60} {number(one['median']):>10} {one['unit']}  ({number(one['min'])} to {number(one['max'])})"
+    if one["rival"] is not None:
+        line += f"   {one['against'] or 'rival'} {number(one['rival'])}   ratio {number(one['ratio'])}"
+    if one["memory"] is not None:
+        line += f"   {number(one['memory'])} MB"
+    if one["met"] is not None:
+        line += f"   {aim(one)}: {'met' if one['met'] else 'MISSED'}"
+    return line
+
+
+def aim(one: Figure) -> str:
+    """The target as people write it: `>= 50x` of a ratio, `<= 1.5 s` of a value."""
+    unit = "x" if one["rival"] is not None else f" {one['unit']}"
+    return f"{'>=' if one['more_is_better'] else '<='} {number(one['target'])}{unit}"
+
+
+def number(value: float) -> str:
+    """Three digits that count, thousands set apart."""
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"

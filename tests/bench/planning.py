@@ -17,7 +17,8 @@ import click
 
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
-from tests.bench.figures import figure, show
+from tests.bench.figures import figure
+from tests.bench.frame import Measured, benchmark
 from tests.bench.ledger_layout import fill
 
 _LARGE_VERSION_DAYS = 2
@@ -25,14 +26,12 @@ _LARGE_VERSION_DAYS = 2
 _LINEAR = 12.0
 
 
-@click.command()
+@benchmark(rounds=5)
 @click.option("--endpoints", default=40_000, show_default=True, type=click.IntRange(100), help="How many; a tenth and ten times as many are measured beside.")
 @click.option("--days", default=60, show_default=True, type=click.IntRange(2), help="Days of history.")
 @click.option("--location", default=2_000, show_default=True, type=click.IntRange(10, 2_000), help="Endpoints of one code location.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Rounds of each measurement.")
 @click.option("--largest/--no-largest", default=True, help="Whether ten times as many are measured, too: some minutes and gigabytes.")
-@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to this file too.")
-def planning(endpoints: int, days: int, location: int, rounds: int, largest: bool, file: Path | None) -> None:
+def planning(endpoints: int, days: int, location: int, rounds: int, largest: bool) -> Measured:
     """What planning costs: a tick at 4,000, 40,000 and 400,000 endpoints, a location of 2,000, events and bytes per build.
 
     \b
@@ -57,7 +56,7 @@ def planning(endpoints: int, days: int, location: int, rounds: int, largest: boo
             figures += _location(postgres, Path(name), location, rounds)
         finally:
             postgres.stop()
-    show(figures, file)
+    return Measured(figures)
 
 
 def _figures(size: int, told: dict[str, Any], *, asked: bool) -> list[dict[str, Any]]:

@@ -34,7 +34,8 @@ from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.running.spark_server import SparkServer, SparkServerSettings
 from resources.settings import checkout
 from resources.spark import SparkEngines
-from tests.bench.figures import figure, show
+from tests.bench.figures import figure
+from tests.bench.frame import Measured, benchmark
 from tests.spark.execution.workshop import Workshop, same
 
 HOURS = keys_between("2026-10-01T00", "2026-10-01T23")
@@ -59,10 +60,8 @@ def plays(heard: DataFrame) -> DataFrame:
     return heard.groupBy("track").agg(F.count("*").alias("plays"), F.sum("ms").alias("ms"))
 
 
-@click.command()
-@click.option("--rounds", default=3, show_default=True, help="Rounds of each measurement, taken in turn with the rival's.")
-@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to this file too.")
-def quick(rounds: int, file: Path | None) -> None:
+@benchmark()
+def quick(rounds: int) -> Measured:
     """A few minutes: partitions a minute and events a second on this machine.
 
     \b
@@ -83,7 +82,7 @@ def quick(rounds: int, file: Path | None) -> None:
             ledger.close()
         finally:
             postgres.stop()
-    show(figures, file)
+    return Measured(figures)
 
 
 def partitions(folder: Path, ledger: Ledger, rounds: int) -> list[dict[str, Any]]:
