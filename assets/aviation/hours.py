@@ -26,16 +26,17 @@ class DepartureWeather(Schema):
     partitions="hourly",
     start=FIRST_DAY,
     ready_within="3h",
+    ranged=True,  # it keeps the hour in its grouping and its join: a range of hours is one plan
     inputs={"departed": "aviation/flight_departed", "weather": "aviation/weather_observed"},
 )
 def departure_weather(departed: DataFrame, weather: DataFrame) -> DataFrame:
     """Departures and delays by airport, with the weather of the same hour."""
-    by_airport = departed.groupBy("origin").agg(
+    by_airport = departed.groupBy("hour", "origin").agg(
         F.count("*").alias("departures"),
         F.count_if(F.col("delay_minutes") >= 15).alias("delayed"),
         F.sum("delay_minutes").alias("delay_minutes"),
     )
-    return by_airport.join(weather.select("origin", "wind_mph", "visibility_miles"), "origin", "left")
+    return by_airport.join(weather.select("hour", "origin", "wind_mph", "visibility_miles"), ["hour", "origin"], "left")
 
 
 class FlightOutcomes(Schema):
@@ -92,6 +93,7 @@ class CarrierHours(Schema):
     partitions="hourly",
     start=FIRST_DAY,
     ready_within="3h",
+    ranged=True,
     inputs={
         "departed": "aviation/flight_departed",
         "airlines": as_of("aviation/airlines", within="3d"),
@@ -103,7 +105,7 @@ def carrier_hours(departed: DataFrame, airlines: DataFrame, planes: DataFrame) -
     return (
         departed.join(planes.select("tail_number", "seats"), "tail_number", "left")
         .join(airlines.select("carrier", "name"), "carrier")
-        .groupBy("carrier", "name")
+        .groupBy("hour", "carrier", "name")
         .agg(
             F.count("*").alias("departures"),
             F.coalesce(F.sum("seats"), F.lit(0)).alias("seats"),

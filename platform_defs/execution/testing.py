@@ -97,7 +97,7 @@ class Build:
             WrongRows: a parameter, column or partition that there is not.
             Whatever the function raises.
         """
-        declared = self._declared(endpoint)
+        declared = self.declared(endpoint)
         contract = declared.contract
         if cadence_of(key) != contract.cadence:
             raise WrongRows(f"{contract.key} is {contract.cadence}: {key} is no partition of it")
@@ -139,7 +139,8 @@ class Build:
         good = tuple(shown({name: row[name] for name in compiled.columns}) for row in rows if not row.get(FAILED))
         return Built(good, tuple(shown(row) for row in rows if row.get(FAILED)), {check.name: check for check in checks}, failure)
 
-    def _declared(self, endpoint: EndpointDef[Any]) -> Declared:
+    def declared(self, endpoint: EndpointDef[Any]) -> Declared:
+        """The declaration with its contract, as the endpoint's domain says it now."""
         module = sys.modules[endpoint.fn.__module__]
         folder = Path(str(module.__file__)).parent
         return self._domain(folder).of(endpoint)
@@ -149,7 +150,7 @@ class Build:
             self.domains[folder] = load_domain(folder)
         return self.domains[folder]
 
-    def _contract(self, key: str, reader: Contract) -> Contract:
+    def contract(self, key: str, reader: Contract) -> Contract:
         """The contract of an input: of the own domain as its files say now, of another as committed, or as its files say where it is not."""
         name = key.partition("/")[0]
         own = next(folder for folder, loaded in self.domains.items() if loaded.name == reader.domain)
@@ -162,7 +163,7 @@ class Build:
         return found.contract
 
     def _frame(self, item: Input, reader: Contract, key: str, given: Given) -> DataFrame:
-        contract = self._contract(item.endpoint, reader)
+        contract = self.contract(item.endpoint, reader)
         if isinstance(given, DataFrame):
             return given
         possible = keys_read(item, key, contract.cadence)
@@ -170,6 +171,10 @@ class Build:
         by_key = given if isinstance(given, Mapping) else {own: given}
         if strange := sorted(set(by_key) - set(possible)):
             raise WrongRows(f"{reader.key} {key} does not read {item.endpoint} {', '.join(map(str, strange))}: it reads {possible[0]} to {possible[-1]}")
+        return self.frame(contract, by_key)
+
+    def frame(self, contract: Contract, by_key: Mapping[str, Iterable[GivenRow]]) -> DataFrame:
+        """Rows by partition as the frame a function is given: the contract's columns and its partition column."""
         rows = [(*self._row(contract, part, row), part) for part, group in by_key.items() for row in group]
         return self.session.createDataFrame(rows, staged_ddl(contract))
 
