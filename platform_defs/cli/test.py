@@ -8,12 +8,20 @@ from pathlib import Path
 
 import click
 
+# Most of the suite's minutes are waits for servers that compute in processes of their own: two workers keep two cores busy.
+_WORKERS = "2"
+# What shares a fixture stays on one worker, in the order that tests/fixtures/spreading.py finds.
+_SPREAD = ("--dist", "loadgroup", "--no-loadscope-reorder")
+# Who says one of these wants to see one test: workers have no terminal.
+_WATCHING = ("--pdb", "--trace", "-s", "--capture")
+
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
     """Run the tests: all of them, or what you name. Everything after `test` goes to pytest.
 
+    Two processes run all of them, one what you name; `-n 4` says otherwise.
     Tests bring their own Postgres and Spark and leave a running Backline alone.
 
     \b
@@ -24,8 +32,11 @@ def test(arguments: tuple[str, ...]) -> None:
     """
     from platform_defs.running.supervisor import CHECKOUT
 
-    named = [argument for argument in arguments if not argument.startswith("-") and Path(argument.partition("::")[0]).exists()]
-    command = [sys.executable, "-m", "pytest", "--rootdir", str(CHECKOUT), "-c", str(CHECKOUT / "pyproject.toml"), *arguments]
+    named = any(not argument.startswith("-") and Path(argument.partition("::")[0]).exists() for argument in arguments)
+    watched = any(argument.partition("=")[0] in _WATCHING for argument in arguments)
+    # Ours come first: of an option that is said twice pytest takes the last.
+    command = [sys.executable, "-m", "pytest", "-n", "0" if named or watched else _WORKERS, *_SPREAD]
+    command += ["--rootdir", str(CHECKOUT), "-c", str(CHECKOUT / "pyproject.toml"), *arguments]
     if not named:
         command.append(str(CHECKOUT / "tests"))
     # Sessions that tests leave open say at the end that their server is gone: the closing line is to be the last.

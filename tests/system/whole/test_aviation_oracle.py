@@ -16,7 +16,7 @@ from tests.oracles.aviation import DAILY, HOURLY, oracle
 TABLES = (*HOURLY, *DAILY)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def truths(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, duckdb.DuckDBPyConnection]:
     """DuckDB's tables without and with the late events."""
     return {late: oracle(DAYS, late, tmp_path_factory.mktemp("oracle")) for late in (False, True)}

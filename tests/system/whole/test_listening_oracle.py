@@ -13,12 +13,12 @@ from tests.fixtures.whole import Rows, Whole
 from tests.oracles.listening import Truth, tracks
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def truth(heard: tuple[datetime, datetime]) -> Truth:
     return Truth(*heard)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def listening(whole: Whole, heard: tuple[datetime, datetime]) -> Rows:
     return {**whole.tables("listening"), **whole.tables("charts"), **whole.tables("catalogue")}
 
