@@ -6,17 +6,18 @@ What Dagster is told is decided in `reporting`; how a partition is built is `exe
 # No `from __future__ import annotations` here: Dagster reads the body's annotation of `context` and does not understand it as text.
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData, earlier_verdicts
+from platform_defs.build.dagster_private import AssetCheckEvaluationTargetMaterializationData, earlier_verdicts, steps_of
 from platform_defs.build.describe import CHECK_WORDS, checks_of, group_of, kinds_of, metadata_of, tags_of
 from platform_defs.build.on_time import on_time
 from platform_defs.build.partitions import Partitions, backfill_policy, mapping_of
-from platform_defs.build.platform import PLATFORM
+from platform_defs.build.platform import OVERLAP, PLATFORM
 from platform_defs.build.reporting import Evaluation, Report, Trouble, report, unjudged
 from platform_defs.build.tags import Asked, read_tags
 from platform_defs.contracts.contract import Contract
@@ -42,12 +43,15 @@ def op_name(key: str) -> str:
     return key.replace("/", "__")
 
 
-def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | None = None) -> dg.AssetsDefinition:
+def asset_of(
+    declared: "Declared", partitions: Partitions, builder: Builder | None = None, beside: Mapping[str, "Declared"] | None = None
+) -> dg.AssetsDefinition:
     """The asset of one declaration.
 
     Args:
         partitions: the domain's partitions of its cadence.
-        builder: builds partitions; None: `execution.building.build`, imported when a run needs it.
+        builder: builds partitions; None: `execution.building.build`, imported when a run needs it. Called in several threads.
+        beside: all declarations of its domain by `op_name`: those in the same run are built side by side.
     """
     contract = declared.contract
     key, checks = asset_key(contract.key), checks_of(contract)
@@ -74,12 +78,12 @@ def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | No
         specs=[spec],
         check_specs=specs,
         backfill_policy=backfill_policy(contract.cadence),
-        required_resource_keys={PLATFORM},
+        required_resource_keys={PLATFORM, OVERLAP},
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         platform: Platform = context.resources.platform
         work = _work(declared, context, platform)
-        results = _builder(builder)(work, platform)
+        results = context.resources.overlap.results(work, lambda: _together(context, work, beside or {}), _builder(builder))
         judged_by_build = [name for name in checks if name != ON_TIME]
         earlier = _earlier(context.instance, contract, judged_by_build, unjudged(results))
         told = report(contract, checks, results, earlier, on_time(platform.ledger, contract, results, platform.clock()))
@@ -87,6 +91,13 @@ def asset_of(declared: "Declared", partitions: Partitions, builder: Builder | No
         yield from _events(context, contract, told)
 
     return body
+
+
+def _together(context: dg.AssetExecutionContext, work: Work, beside: Mapping[str, "Declared"]) -> list[Work]:
+    """What the run is to build: partitions are the run's, so they are the same for all."""
+    cadence = work.declared.contract.cadence
+    found = [beside[step] for step in steps_of(context) if step in beside]
+    return [replace(work, declared=declared) for declared in found if declared.contract.cadence == cadence]
 
 
 def _deps(contract: Contract) -> list[dg.AssetDep]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import dagster._daemon.controller as _controller
-from dagster import AssetCheckEvaluation, AssetCheckKey, AssetKey, DagsterInstance, DagsterRun
+from dagster import AssetCheckEvaluation, AssetCheckKey, AssetExecutionContext, AssetKey, DagsterInstance, DagsterRun
 from dagster._cli.api import execute_run_command
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -51,6 +51,7 @@ __all__ = [
     "location_name",
     "run_daemon",
     "set_daemon_intervals",
+    "steps_of",
 ]
 
 CHECKED_VERSION = "1.13.27"
@@ -66,6 +67,12 @@ def earlier_verdicts(instance: DagsterInstance, asset: AssetKey, checks: Iterabl
             if record.partition in partitions and record.evaluation is not None:
                 found.setdefault((check, str(record.partition)), record.evaluation)
     return list(found.values())
+
+
+def steps_of(context: AssetExecutionContext) -> list[str]:
+    """Names of the steps of this run, upstreams first; of a run again from failure, only of those that run again."""
+    again = context.run.step_keys_to_execute
+    return [node.name for node in context.job_def.nodes_in_topological_order if again is None or node.name in again]
 
 
 # Each asks the database's catalogue whether a table or column is there that every Dagster since 1.5 makes.

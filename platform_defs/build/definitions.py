@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from platform_defs.build.assets import Builder, asset_key, asset_of
+from platform_defs.build.assets import Builder, asset_key, asset_of, op_name
 from platform_defs.build.housekeeping import retention_job, retention_schedule
 from platform_defs.build.loading import known_contracts, load_applied
 from platform_defs.build.partitions import Partitions, partitions_of
@@ -59,7 +59,8 @@ def build_defs(
     starts = [contract.start for contract in loaded.contracts]
     start = loaded.domain.start or min(starts, key=lambda each: window_of(each).start, default="2020-01-01")
     partitions: dict[Cadence, Partitions] = {cadence: partitions_of(cadence, start) for cadence in CADENCES}
-    assets = [asset_of(declared, partitions[declared.contract.cadence], builder) for declared in loaded.declared.values()]
+    beside = {op_name(key): declared for key, declared in loaded.declared.items()}
+    assets = [asset_of(declared, partitions[declared.contract.cadence], builder, beside) for declared in loaded.declared.values()]
     jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
     ledger, retention = process_ledger() if ledger is None else ledger, retention_job(loaded.name)
     return dg.Definitions(

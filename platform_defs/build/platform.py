@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from platform_defs.execution.overlap import Overlap
 from platform_defs.execution.platform import Platform
 from platform_defs.ledger.ledger import Ledger
 from resources.engines import EnginesResource
@@ -22,6 +23,7 @@ from resources.vault import VaultResource
 # An asset's body asks for `platform`, composed of the others in a resource of its own, so that a test can give one value for all.
 PLATFORM = "platform"
 LEDGER = "ledger"
+OVERLAP = "overlap"
 
 
 @contextmanager
@@ -58,6 +60,13 @@ def platform_resource(context: dg.InitResourceContext) -> Iterator[Platform]:
         yield platform
 
 
+@dg.resource(required_resource_keys={PLATFORM}, description="Builds the run's assets side by side, ahead of their steps")
+def overlap_resource(context: dg.InitResourceContext) -> Iterator[Overlap]:
+    """The builds of one run; what still builds when the run ends is cancelled."""
+    with Overlap(context.resources.platform) as overlap:
+        yield overlap
+
+
 def resources_at(home: str = "") -> Mapping[str, Any]:
     """The resources of every code location. `home`: BACKLINE_HOME; empty: as the environment says."""
     return {
@@ -66,6 +75,7 @@ def resources_at(home: str = "") -> Mapping[str, Any]:
         LEDGER: LedgerResource(home=home),
         "vault": VaultResource(home=home),
         PLATFORM: platform_resource,
+        OVERLAP: overlap_resource,
     }
 
 

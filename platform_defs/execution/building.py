@@ -6,7 +6,7 @@ What differs between kinds is the compute step (endpoints, intake, sources); wha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
@@ -16,7 +16,7 @@ from platform_defs.contracts.partitions import cadence_of
 from platform_defs.execution.calling import blame_of, compiled_of
 from platform_defs.execution.failures import Blame
 from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
-from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.platform import Cancelled, Platform, Work
 from platform_defs.execution.publishing import Judged, Publisher
 from platform_defs.execution.results import Failure, FailureKind, OutcomeName, PartitionResult, Scalar
 from platform_defs.execution.skipping import Asked, before_start, why_current, why_left
@@ -46,6 +46,7 @@ def build(work: Work, platform: Platform, step: ComputeStep | None = None, wait_
     Raises:
         WrongPartition: a key of another cadence.
         UnknownEndpoint: the registry does not hold the endpoint.
+        Cancelled: the work says so.
     """
     contract = work.declared.contract
     if strange := [key for key in work.keys if cadence_of(key) != contract.cadence]:
@@ -130,6 +131,7 @@ class _Build:
         remaining = list(keys)
         losses = 0
         while remaining:
+            self._go_on()
             planned = self._look(remaining)
             if not planned:
                 return
@@ -175,6 +177,11 @@ class _Build:
             else:
                 planned[key] = plan
         return planned
+
+    def _go_on(self) -> None:
+        """Raises Cancelled if the run is being cancelled."""
+        if self._work.cancelled():
+            raise Cancelled(f"run {self._work.run_id} is being cancelled")
 
     # --- under a lease ---------------------------------------------------------------------------------------------------------------------------
 
@@ -227,7 +234,7 @@ class _Build:
             version, idle = 0, True
             if good:
                 try:
-                    version = publisher.commit(good, before, fence, guard(self._platform, fence))
+                    version = publisher.commit(good, before, fence, self._guard(fence))
                     self._step.published([each.found.key for each in good], run)
                 except FenceLost:
                     raise
@@ -242,6 +249,16 @@ class _Build:
         share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
         self._settle(fence, planned, judged, published, failed, max(0.0, share))
         return idle
+
+    def _guard(self, fence: Fence) -> Callable[[], None]:
+        """What is asked right before a commit: raises FenceLost or Cancelled."""
+        held = guard(self._platform, fence)
+
+        def check() -> None:
+            self._go_on()
+            held()
+
+        return check
 
     def _rows_a_plan(self, planned: Mapping[str, Planned]) -> int | None:
         """Rows that one plan of the compute step sees: all of them, but an endpoint's partitions are computed one by one."""
@@ -278,6 +295,8 @@ class _Build:
         share: float,
     ) -> None:
         """Tells the ledger, under the fence, and answers. A fence lost by now means that a newer run decides."""
+        if failed:
+            self._go_on()  # what failed because it was interrupted is not told
         for key in failed.keys() - judged.keys():
             self._fail(key, failed[key], planned[key])
         # What was not even staged is told under the fence too: later, another run may have published it.
@@ -312,6 +331,7 @@ class _Build:
         self._answer(replace(result, waiting_for=plan.inputs, retry_seconds=plan.retry_seconds), None)
 
     def _fail(self, key: str, failure: Failure, planned: Planned | None, tell: bool = True) -> None:
+        self._go_on()
         self._answer(replace(_result(key, "failed", failure.why), failure=failure), planned, tell)
 
     def _all_lost(self, planned: Mapping[str, Planned]) -> None:

@@ -26,6 +26,15 @@ def no_secrets(name: str) -> None:
     """Knows no secret."""
 
 
+def never() -> bool:
+    """Nobody cancels."""
+    return False
+
+
+class Cancelled(BaseException):
+    """The run is being cancelled: what it still does is dropped, told to nobody, and its leases are given back."""
+
+
 @dataclass(frozen=True)
 class Platform:
     """The services of one installation.
@@ -61,6 +70,7 @@ class Work:
         request_id: the `requested` row this run serves; None for a person's run.
         caused_by: the root of a wave (`late:listening/track_played 2026-10-01T03`), if any.
         origin: `imported` where what is published comes from an existing table and not from the declaration.
+        cancelled: whether the run is being cancelled; asked by builds that run in threads of their own, which no signal reaches.
     """
 
     declared: Declared
@@ -73,3 +83,4 @@ class Work:
     request_id: int | None = None
     caused_by: str | None = None
     origin: Origin = "built"
+    cancelled: Callable[[], bool] = never

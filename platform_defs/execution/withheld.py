@@ -7,6 +7,7 @@ read with `backline logs RUN`.
 from __future__ import annotations
 
 import os
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -20,6 +21,9 @@ from pyspark.errors import PySparkException
 
 from platform_defs.execution.failures import kind_of
 from platform_defs.execution.results import Failure, FailureKind
+
+# The process has one output: of two threads that redirect it, the second would give the first one's closed log back.
+_CAPTURING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class RunLog:
 
     @contextmanager
     def capturing(self) -> Iterator[None]:
-        """What is printed inside goes to this log instead of the process' output, which Dagster keeps and shows."""
-        with self._open() as file, redirect_stdout(file), redirect_stderr(file):
+        """What is printed inside goes to this log instead of the process' output, which Dagster keeps and shows. One thread at a time."""
+        with _CAPTURING, self._open() as file, redirect_stdout(file), redirect_stderr(file):
             yield
 
     def _open(self) -> TextIO:

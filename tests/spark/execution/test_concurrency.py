@@ -17,7 +17,8 @@ from platform_defs.contracts import Schema, T, field
 from platform_defs.contracts.loading import Declared
 from platform_defs.execution.building import build
 from platform_defs.execution.endpoints import EndpointStep
-from platform_defs.execution.platform import Work
+from platform_defs.execution.overlap import Overlap
+from platform_defs.execution.platform import Cancelled, Work
 from platform_defs.execution.results import Failure, FailureKind, PartitionResult
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake import delta_log
@@ -213,4 +214,39 @@ def test_an_engine_that_is_gone_fails_for_now(shop: Workshop, plays: Declared) -
     assert trouble.state == "failed"
     assert trouble.next_try is not None
     assert shop.build(plays, H0)[H0].outcome == "published"
+    assert shop.platform.ledger.troubles.all() == {}
+
+
+def test_a_cancelled_run_stops_all_its_builds_and_tells_nobody(shop: Workshop, plays: Declared) -> None:
+    """Two builds of one run, both in the middle of a Spark job: no commit, no lease, nothing that runs, and not a failure in the ledger."""
+    engine = shop.platform.engines.engine("lake")
+
+    def endless(played: DataFrame) -> DataFrame:
+        rows = played.sparkSession.range(1_000_000_000_000).selectExpr("sum(id * id % 7) AS plays")
+        return rows.select(F.lit("a").alias("track"), "plays")
+
+    slow = [shop.declare(endless, Plays, [same("played", EVENTS)], key=key) for key in (KEY, "charts/others")]
+    run = "cancelled-run"
+    works = [shop.work(declared, H0, run=run) for declared in slow]
+
+    def step() -> None:
+        with pytest.raises(Cancelled):
+            overlap.results(works[0], lambda: works, build)
+
+    with Overlap(shop.platform) as overlap:
+        asked = threading.Thread(target=step)
+        asked.start()
+        client: Any = engine.session(run).client  # type: ignore[attr-defined]
+
+        def computing() -> int:
+            return sum(status.state == status.OPERATION_STATE_RUNNING for status in client._get_operation_statuses().operation_statuses)
+
+        while computing() < len(works):
+            time.sleep(0.05)
+        overlap.close()
+        asked.join(30)
+        assert not asked.is_alive()
+        assert computing() == 0
+    assert commits(shop) == []
+    assert shop.platform.ledger.leases.of_run(run) == {}
     assert shop.platform.ledger.troubles.all() == {}

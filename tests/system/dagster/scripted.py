@@ -3,6 +3,7 @@
 <home>/refuse.json     ["music/plays 2024-10-02T03", ...]
 <home>/wait.json       the same form: these are answered as waiting
 <home>/hold            while it exists, builds wait
+<home>/meet.json       ["sales/prices", ...]: builds of these wait for each other
 <home>/built/          a file per call: what was asked, in the order of names
 <home>/published/      a file per published partition
 """
@@ -11,7 +12,8 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +24,7 @@ import dagster as dg
 from platform_defs.build.definitions import build_defs
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.loading import load_domain
-from platform_defs.execution.platform import Platform, Work
+from platform_defs.execution.platform import Cancelled, Platform, Work
 from platform_defs.execution.results import CheckResult, PartitionResult
 
 _TURN = 0.05
@@ -40,8 +42,13 @@ def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
     folder = home() / "built"
     folder.mkdir(exist_ok=True)
     (folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json").write_text(json.dumps(asked))
+    print(f"{key}: asked for {len(work.keys)} partitions")  # noqa: T201 - Dagster keeps what a run prints
     while (home() / "hold").exists():
+        if work.cancelled():
+            raise Cancelled
         threading.Event().wait(_TURN)
+    if key in (together := _listed("meet.json")):
+        _meet(key, together)
     refused, waiting = _listed("refuse.json"), _listed("wait.json")
     return [
         PartitionResult(partition, "waiting", 0, "the vendor's file is not there yet", (), {}, None, 0.0, {})
@@ -49,6 +56,18 @@ def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
         else _result(key, partition, work, f"{key} {partition}" in refused)
         for partition in work.keys
     ]
+
+
+def _meet(key: str, together: set[str]) -> None:
+    """Waits until all of them are being built."""
+    met = home() / "met"
+    met.mkdir(exist_ok=True)
+    (met / key.replace("/", ".")).touch()
+    end = time.monotonic() + 60
+    while len(list(met.iterdir())) < len(together):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{key} is built alone")
+        threading.Event().wait(_TURN)
 
 
 def _listed(name: str) -> set[str]:
@@ -84,9 +103,16 @@ class _Ledger:
 
 
 @dataclass
+class _Engines:
+    def engines(self) -> Iterator[Any]:
+        return iter(())
+
+
+@dataclass
 class ScriptedPlatform:
     """As much of a platform as an asset's body itself asks."""
 
+    engines: _Engines = field(default_factory=_Engines)
     ledger: _Ledger = field(default_factory=_Ledger)
 
     @staticmethod

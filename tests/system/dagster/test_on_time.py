@@ -16,6 +16,7 @@ from platform_defs.build.assets import asset_key, asset_of
 from platform_defs.build.dagster_private import earlier_verdicts
 from platform_defs.build.instance import bootstrap_instance, open_instance
 from platform_defs.build.partitions import partitions_of
+from platform_defs.build.platform import overlap_resource
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.loading import LoadedDomain
 from platform_defs.contracts.partitions import key_of, shift, window_of
@@ -245,7 +246,7 @@ def built(world: TickHarness, domains: Sequence[LoadedDomain], hour: str, *, ref
 
     platform = Platform(None, Lake("nowhere"), LandingStore("nowhere"), world.ledger, None, lambda: world.now)  # type: ignore[arg-type]
     asset = asset_of(declared, partitions_of("hourly", declared.contract.start), build)
-    dg.materialize([asset], instance=world.instance, partition_key=hour, resources={"platform": platform}, raise_on_error=False)
+    dg.materialize([asset], instance=world.instance, partition_key=hour, resources={"platform": platform, "overlap": overlap_resource}, raise_on_error=False)
     return shown(world, SKIPS, hour)
 
 

@@ -164,6 +164,25 @@ def test_a_person_may_start_parent_and_child_in_one_run(scripted: RunningDagster
     assert [call["key"] for call in asked(scripted)[-2:]] == ["music/track_played", "music/plays"]
 
 
+def test_assets_of_one_run_are_built_side_by_side_and_each_fails_by_itself(scripted: RunningDagster, home: Path) -> None:
+    day = "2024-10-28"
+    (home / "meet.json").write_text(json.dumps(["sales/prices", "sales/royalties_day"]))
+    (home / "refuse.json").write_text(json.dumps([f"sales/prices {day}"]))
+    try:
+        run = scripted.launch("sales", ["sales/prices", "sales/royalties_day"], {"dagster/partition": day})
+        assert scripted.wait_run(run) == "FAILURE"
+    finally:
+        (home / "meet.json").unlink()
+        (home / "refuse.json").unlink()
+    assert "sales/prices: 1 of 1 partition not published (1 refused)" in scripted.failure_of(run)
+    assert day in scripted.materialised("sales/royalties_day")
+    assert day not in scripted.materialised("sales/prices")
+
+    again = scripted.reexecute(run)
+    assert scripted.wait_run(again) == "SUCCESS"
+    assert [call["key"] for call in asked(scripted) if call["run"] == again] == ["sales/prices"]
+
+
 def test_a_planned_runs_tags_reach_the_builder(scripted: RunningDagster) -> None:
     tags = planned_tags(41, "2024-10-27T00", "2024-10-27T05", "high", "schedule")
     run = scripted.launch("music", ["music/plays"], tags, job="music_hourly")
