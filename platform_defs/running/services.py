@@ -79,12 +79,12 @@ def collector(settings: Settings, port: int) -> Spec:
     )
 
 
-def code_server(settings: Settings, domain: str, checkout: Path) -> Spec:
-    """The code server of one domain."""
+def code_server(settings: Settings, domain: str, checkout: Path, module: str = dagster.LOCATION_MODULE) -> Spec:
+    """The code server of one domain, whose definitions are an attribute of `module`."""
     path = dagster.socket_of(settings, domain)
     return Spec(
         code_server_name(domain),
-        dagster.code_server_command(settings, domain, checkout),
+        dagster.code_server_command(settings, domain, checkout, module),
         environment=dagster.environment(settings),
         ready=lambda: accepts(str(path)),
         ready_seconds=300.0,
@@ -97,11 +97,11 @@ def run_host_name(domain: str) -> str:
     return f"runs-{domain}"
 
 
-def run_host(settings: Settings, domain: str, checkout: Path) -> Spec:
-    """The warm run host of one domain. It takes over the socket of a host that is there already."""
+def run_host(settings: Settings, domain: str, checkout: Path, module: str = dagster.LOCATION_MODULE) -> Spec:
+    """The warm run host of one domain, over the same definitions as its code server. It takes over the socket of a host that is there already."""
     path = run_sockets.socket_of(settings.run, domain)
     before = _inode(path)
-    target = ("--module", dagster.LOCATION_MODULE, "--attribute", domain, "--working-directory", str(checkout))
+    target = ("--module", module, "--attribute", domain, "--working-directory", str(checkout))
     return Spec(
         run_host_name(domain),
         (sys.executable, "-m", "platform_defs.running.run_host", "--socket", str(path), *target),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,9 +34,8 @@ def now(domains: list[LoadedDomain]) -> datetime:
 
 
 @pytest.fixture
-def world(ledger: Ledger, domains: list[LoadedDomain], now: datetime) -> Iterator[TickHarness]:
-    with dg.instance_for_test() as instance:
-        yield TickHarness(ledger, instance, domains, now)
+def world(ledger: Ledger, instance: dg.DagsterInstance, domains: list[LoadedDomain], now: datetime) -> TickHarness:
+    return TickHarness(ledger, instance, domains, now)
 
 
 def settled(world: TickHarness, ticks: int = 40) -> list[Place]:

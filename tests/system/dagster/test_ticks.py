@@ -1,6 +1,6 @@
-"""Ticks as Dagster makes them, over a real ledger and an ephemeral instance: what is asked, once; what closes it; how late rows travel."""
+"""Ticks as Dagster makes them, over a real ledger and instance: what is asked, once; what closes it; how late rows travel."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,8 @@ class World:
 
 
 @pytest.fixture
-def world(ledger: Ledger, tmp_path: Path) -> Iterator[World]:
-    with dg.instance_for_test() as instance:
-        yield World(ledger, instance, tmp_path)
+def world(ledger: Ledger, instance: dg.DagsterInstance, tmp_path: Path) -> World:
+    return World(ledger, instance, tmp_path)
 
 
 def asked(requests: list[dg.RunRequest] | str) -> set[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""A harness for ticks: `tick() arrive() finish() fail()` over a real ledger and an ephemeral Dagster instance, at a present that moves.
+"""A harness for ticks: `tick() arrive() finish() fail()` over a real ledger and a Dagster instance, at a present that moves.
 
 Schedules and sensors are evaluated as a code server does it, each with what its last tick left; what they ask for becomes runs of their jobs as the daemon
 makes them. Only the builds are played: what a run does is said by the test.
