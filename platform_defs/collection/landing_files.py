@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,8 @@ from platform_defs.collection.old_lines import OldLine, old_line
 from platform_defs.collection.record import Batch, Reason, Rejected
 from platform_defs.collection.seals import SealWriter, accounts_of
 from platform_defs.collection.tokens import CLIENT_FORM, may_be_client
-from platform_defs.collection.validation import BodyMalformed, Judge, Judged, Limits, rfc3339
+from platform_defs.collection.validation import BodyMalformed, Judge, Limits, rfc3339
+from platform_defs.collection.verdicts import Judged
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import index_of, key_at, key_of
 from platform_defs.lake.landing import Account, SealManifest
@@ -240,8 +242,7 @@ class FileLander:
         """Verdicts on a body's worth of lines, and the rejected ones as they stand in the file."""
         good = [line for line in lines if line.event is not None]
         judged = self._together(good, client, at)
-        bad = [line for line, verdict in zip(good, judged.verdicts, strict=True) if verdict["status"] == "rejected"]
-        refused = [(line, replace(one, body=line.raw, size=line.size)) for line, one in zip(bad, judged.rejected, strict=True)]
+        refused = [(good[place], replace(one, body=good[place].raw, size=good[place].size)) for place, one in zip(judged.places, judged.rejected, strict=True)]
         return judged, refused + [(line, self._broken(line)) for line in lines if line.event is None]
 
     def _together(self, lines: Sequence[OldLine], client: str, at: datetime) -> Judged:
@@ -252,9 +253,10 @@ class FileLander:
             if len(lines) > 1:  # brackets of one line that do not pair up: its neighbours must not pay
                 return _joined([self._together([line], client, at) for line in lines])
             return Judged(
-                [{"id": None, "status": "rejected", "reason": "malformed", "detail": str(error)}],
+                [None],
                 (),
                 (Rejected(None, "malformed", str(error), events[0], len(events[0])),),
+                (0,),
             )
 
     def _broken(self, line: OldLine) -> Rejected:
@@ -298,10 +300,12 @@ def _bodies(lines: Sequence[OldLine]) -> Iterator[list[OldLine]]:
 
 
 def _joined(judged: Sequence[Judged]) -> Judged:
+    starts = accumulate((len(each.ids) for each in judged), initial=0)
     return Judged(
-        [verdict for each in judged for verdict in each.verdicts],
+        [id_ for each in judged for id_ in each.ids],
         tuple(group for each in judged for group in each.groups),
         tuple(one for each in judged for one in each.rejected),
+        tuple(start + place for start, each in zip(starts, judged, strict=False) for place in each.places),
     )
 
 

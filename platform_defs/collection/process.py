@@ -133,6 +133,11 @@ class Collector:
         }
 
 
+def server_config(app: Starlette) -> uvicorn.Config:
+    """How the app is served."""
+    return uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=10)
+
+
 def run_collector(config: CollectorConfig) -> None:
     """Serves until SIGINT or SIGTERM; then requests under way are answered, all is sealed and the receiver deregisters.
 
@@ -143,7 +148,7 @@ def run_collector(config: CollectorConfig) -> None:
     with socket.create_server((config.host, config.port), backlog=1024) as listening:
         collector = Collector(config)
         server = _Server(
-            uvicorn.Config(collector.app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=10),
+            server_config(collector.app),
             lambda: config.on_ready(listening.getsockname()[1]) if config.on_ready else None,
         )
         collector.start()

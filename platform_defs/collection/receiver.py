@@ -24,7 +24,8 @@ from starlette.routing import Route
 from platform_defs.collection.record import Batch, Rejected, encode
 from platform_defs.collection.registry import RegistryView
 from platform_defs.collection.tokens import Tokens
-from platform_defs.collection.validation import BodyMalformed, Form, Judge, Judged, Limits, rfc3339
+from platform_defs.collection.validation import BodyMalformed, Form, Judge, Limits, rfc3339
+from platform_defs.collection.verdicts import Judged
 from platform_defs.collection.wal import LogUnavailable, WriteAheadLog
 from platform_defs.contracts.wire import json_schema
 
@@ -135,9 +136,7 @@ class _Receiver:
                 await self._keep(client, rfc3339(ticket.received_at), judged.groups, judged.rejected)
             finally:
                 self._config.log.end(ticket)
-        rejected = len(judged.rejected)
-        received = len(judged.verdicts)
-        return _answer(202, {"received": received, "accepted": received - rejected, "rejected": rejected, "events": judged.verdicts})
+        return Response(judged.answer(), 202, media_type="application/json")
 
     async def _judge(self, judge: Judge, body: bytes, form: Form, client: str, received_at: Any) -> Judged:
         judged = await self._apart(judge, body, form, client, received_at)

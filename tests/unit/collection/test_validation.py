@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_defs.collection.validation import BodyMalformed, Judge, Judged, Limits, rfc3339
+from platform_defs.collection.validation import BodyMalformed, Judge, Limits, rfc3339
+from platform_defs.collection.verdicts import Judged
 from tests.fixtures.collecting import CONTRACTS, NOW, PLAYED, RATED, encoded, played, rated
 
 JUDGE = Judge(CONTRACTS)
@@ -106,6 +107,15 @@ def test_a_bad_event_is_refused_with_its_reason_kept_whole_and_hurts_no_neighbou
 def test_the_answer_names_each_event_in_order() -> None:
     one = judged([played(1), played(2, type="x/y"), played(3, id=""), played(4)])
     assert [(verdict["id"], verdict["status"]) for verdict in one.verdicts] == [("e1", "accepted"), ("e2", "rejected"), (None, "rejected"), ("e4", "accepted")]
+
+
+@pytest.mark.parametrize("ids", [["a"], ["a", "b c"], ['"', "b"], ["\\", "é", "\x7f"], ["a", "x" * 201], []])
+def test_the_answer_is_the_verdicts_and_lines_hold_the_id_whatever_is_in_it(ids: list[str]) -> None:
+    one = judged([played(n, id=id_) for n, id_ in enumerate(ids)])
+    rejected = len(one.rejected)
+    assert json.loads(one.answer()) == {"received": len(ids), "accepted": len(ids) - rejected, "rejected": rejected, "events": one.verdicts}
+    assert [verdict["id"] for verdict in one.verdicts] == [id_ if len(id_) < 201 else None for id_ in ids]
+    assert [line["id"] for line in lines(one)] == [id_ for id_ in ids if len(id_) < 201]
 
 
 def test_accepted_events_are_grouped_by_type_and_hour_in_one_spelling() -> None:

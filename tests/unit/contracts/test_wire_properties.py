@@ -1,8 +1,10 @@
-"""A model rebuilt from the contract alone gives the verdicts of the author's class and its spelling, for any event and any mutilation of it."""
+"""A model rebuilt from the contract alone, and its rules over plain dicts, give the verdicts of the author's class and its spelling, for any event and any
+mutilation of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -13,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import SchemaSerializer, SchemaValidator
 
 from platform_defs.contracts import Event, NotPersonal, Personal, Record
 from platform_defs.contracts.contract import Contract
+from platform_defs.contracts.plain import plain_schema
 from platform_defs.contracts.reading import read_fields
 from platform_defs.contracts.wire import json_schema, model_of, model_of_fields, wire_fields
 from tests.fixtures.contracts import contract
@@ -55,6 +59,8 @@ class Sold(Event):
 
 SOLD: Contract = contract("shop/sold", kind="event", fields=wire_fields(Sold), description="Something was sold.")
 REBUILT = model_of(SOLD)
+PLAIN = plain_schema(REBUILT)
+_JUDGE, _SPELL = SchemaValidator(PLAIN), SchemaSerializer(PLAIN)
 
 _ZONES: Any = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-11)), None])
 _NUMBERS = st.one_of(
@@ -117,8 +123,17 @@ def mutilated(draw: st.DrawFn) -> dict[str, Any]:
 
 def verdict(model: type[BaseModel], text: str) -> tuple[str | None, set[tuple[str, ...]]]:
     """The canonical spelling or None, and the places of the errors."""
+    return judged(lambda: model.model_validate_json(text).model_dump_json())
+
+
+def plain_verdict(text: str) -> tuple[str | None, set[tuple[str, ...]]]:
+    """The same over plain dicts."""
+    return judged(lambda: _SPELL.to_json(_JUDGE.validate_json(text)).decode())
+
+
+def judged(spelling: Callable[[], str]) -> tuple[str | None, set[tuple[str, ...]]]:
     try:
-        return model.model_validate_json(text).model_dump_json(), set()
+        return spelling(), set()
     except ValidationError as error:
         return None, {tuple(str(part) for part in one["loc"]) for one in error.errors()}
 
@@ -127,7 +142,7 @@ def verdict(model: type[BaseModel], text: str) -> tuple[str | None, set[tuple[st
 @settings(max_examples=500, deadline=None)
 def test_same_verdict_and_same_spelling(data: dict[str, Any]) -> None:
     text = json.dumps(data)
-    assert verdict(REBUILT, text) == verdict(Sold, text)
+    assert verdict(REBUILT, text) == verdict(Sold, text) == plain_verdict(text)
 
 
 @given(GOOD)
