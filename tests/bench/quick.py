@@ -5,26 +5,16 @@ The loop does what a careful script would: one aggregate an hour, written with r
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import tempfile
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from platform_defs.collection.process import CollectorConfig, run_collector
-from platform_defs.collection.tokens import add_client
 from platform_defs.contracts import Schema, T, field
 from platform_defs.contracts.contract import Column
 from platform_defs.contracts.loading import load_domain
@@ -36,12 +26,12 @@ from resources.settings import checkout
 from resources.spark import SparkEngines
 from tests.bench.figures import figure
 from tests.bench.frame import Measured, benchmark
+from tests.bench.load import press
+from tests.bench.receiver import BATCH, batches, collector, posts
 from tests.spark.execution.workshop import Workshop, same
 
 HOURS = keys_between("2026-10-01T00", "2026-10-01T23")
 ROWS = 10_000
-BATCH = 500
-SENDERS = 4
 
 
 class Plays(Schema):
@@ -78,7 +68,8 @@ def quick(rounds: int) -> Measured:
             click.echo(f"building {len(HOURS)} hours of {ROWS:,} rows, {rounds} rounds", err=True)
             figures = partitions(folder, ledger, rounds)
             click.echo(f"sending batches of {BATCH} events, {rounds} rounds", err=True)
-            figures += events(folder, ledger, postgres.uri("ledger"), rounds)
+            ledger.registry.apply(load_domain(checkout() / "assets" / "listening").contracts, "bench")
+            figures += events(folder, postgres.uri("ledger"), rounds)
             ledger.close()
         finally:
             postgres.stop()
@@ -130,69 +121,10 @@ def _loop(shop: Workshop, folder: Path) -> None:
         (writer.option("replaceWhere", f"hour = '{hour}'") if Path(target).exists() else writer).save(target)
 
 
-def events(folder: Path, ledger: Ledger, url: str, rounds: int) -> list[dict[str, Any]]:
-    """Acknowledged events a second: validated, on disk before the answer."""
-    ledger.registry.apply(load_domain(checkout() / "assets" / "listening").contracts, "bench")
-    token = add_client(folder / "clients.json", "bench")
-    bodies = [_batch() for _ in range(100)]
-    with _collector(folder, url) as port:
-        speeds = [_send(port, token, bodies) for _ in range(rounds + 1)][1:]  # the first round opens connections
-    return [figure("events a second through one receiver, fsync on", "a second", speeds)]
-
-
-def _batch() -> bytes:
-    now = datetime.now(UTC).isoformat()
-    made = [
-        {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "//bench", "type": "listening/track_played", "time": now,
-         "data": {"play_id": str(uuid.uuid4()), "user_id": f"u{number}", "track_id": "trk_aaaaaaaa", "ms_played": 30_000, "platform": "ios"}}
-        for number in range(BATCH)
-    ]  # fmt: skip
-    return json.dumps(made).encode()
-
-
-def _send(port: int, token: str, bodies: list[bytes]) -> float:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}
-    shares = [bodies[first::SENDERS] for first in range(SENDERS)]
-
-    def work(mine: list[bytes]) -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as http:
-            for body in mine:
-                if (answer := http.post("/events", content=body)).status_code != httpx.codes.ACCEPTED:
-                    raise click.ClickException(f"the collector answered {answer.status_code}")
-
-    begun = time.monotonic()
-    threads = [threading.Thread(target=work, args=(mine,)) for mine in shares]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return len(bodies) * BATCH / (time.monotonic() - begun)
-
-
-@contextmanager
-def _collector(folder: Path, url: str) -> Iterator[int]:
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe()
-    process = context.Process(target=_receive, args=(folder, url, theirs), daemon=True)
-    process.start()
-    try:
-        if not mine.poll(60):
-            raise click.ClickException("the collector did not start within a minute")
-        yield mine.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _receive(folder: Path, url: str, ready: Connection) -> None:
-    ledger = Ledger(url)
-    run_collector(
-        CollectorConfig(
-            landing=folder / "landing",
-            spool=folder / "spool",
-            clients=folder / "clients.json",
-            registry=ledger.registry.current,
-            ledger=ledger.landing,
-            on_ready=ready.send,
-        )
-    )
+def events(folder: Path, url: str, rounds: int) -> list[dict[str, Any]]:
+    """Acknowledged events a second: validated, on disk before the answer. `bench receiver` measures it at length, beside a rival."""
+    requests = posts(folder, batches(50, BATCH))
+    with collector(folder, url) as served:
+        press(served.port, requests, 1)
+        loads = [press(served.port, requests, 5) for _ in range(rounds)]
+    return [figure("events a second through one receiver, fsync on", "a second", [load.answered * BATCH / load.seconds for load in loads])]
