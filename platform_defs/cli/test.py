@@ -11,7 +11,7 @@ import click
 # Most of the suite's minutes are waits for servers that compute in processes of their own: two workers keep two cores busy.
 _WORKERS = "2"
 # What shares a fixture stays on one worker, in the order that tests/fixtures/spreading.py finds.
-_SPREAD = ("--dist", "loadgroup", "--no-loadscope-reorder")
+_SPREAD = ("--dist", "loadscope")
 # Who says one of these wants to see one test: workers have no terminal.
 _WATCHING = ("--pdb", "--trace", "-s", "--capture")
 
