@@ -5,6 +5,7 @@ Names the endpoint, the function, the partition, and what to do. Nothing here de
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ _INTERRUPTED = ("OPERATION_CANCELED", "OPERATION_CANCELLED", "SESSION_CLOSED", "
 _ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_MEMORY", "RETRIES_EXCEEDED", "RESPONSE_ALREADY_RECEIVED", "OutOfMemoryError")
 # Of a call: the server is gone, overloaded, or past the deadline. What it says of a plan comes as INTERNAL or UNKNOWN, with a condition of its own.
 _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
+
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")
+ROOM = "Make room or mend the disk (`backline retention --dry-run` says what is to be had); it is tried again by itself"
 
 
 def open_words(error: BaseException) -> tuple[str, str | None]:
@@ -47,6 +52,8 @@ class Blame:
         said, detail = self.tell(error)
         if kind is FailureKind.INTERRUPTED:
             return self._make(kind, key, "its work in Spark was interrupted", "It is tried again by itself; see the run that took it over or was cancelled")
+        if kind is FailureKind.DISK:
+            return self.disk(key, error)
         if kind is FailureKind.ENGINE:
             return self._make(kind, key, f"Spark failed: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
         return self._make(kind, key, f"it raised {said}", "Mend the function, run its test, and save: only new code or new input helps", detail)
@@ -110,6 +117,8 @@ class Blame:
     def inspecting(self, key: str, error: BaseException) -> Failure:
         """The checks could not be evaluated."""
         kind = kind_of(error)
+        if kind is FailureKind.DISK:
+            return self.disk(key, error)
         kind = kind if kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED) else FailureKind.RAISED
         said, detail = self.tell(error)
         action = "See the schema's checks (patterns, values); if Spark failed it is tried again by itself"
@@ -117,9 +126,17 @@ class Blame:
 
     def publishing(self, key: str, error: BaseException) -> Failure:
         """The commit failed; nothing of it is visible."""
-        kind = FailureKind.INTERRUPTED if kind_of(error) is FailureKind.INTERRUPTED else FailureKind.ENGINE
+        kind = kind_of(error)
+        if kind is FailureKind.DISK:
+            return self.disk(key, error)
+        kind = FailureKind.INTERRUPTED if kind is FailureKind.INTERRUPTED else FailureKind.ENGINE
         said, detail = self.tell(error)
         return self._make(kind, key, f"it could not be published: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
+
+    def disk(self, key: str, error: BaseException) -> Failure:
+        """A disk takes nothing; nothing of it is visible."""
+        _, detail = self.tell(error)
+        return self._make(FailureKind.DISK, key, f"a disk takes nothing: {disk_words(error)}", ROOM, detail)
 
     def engine(self, key: str, error: BaseException) -> Failure:
         """The engine is not there, or cannot say that a dead run has stopped."""
@@ -136,7 +153,9 @@ class Blame:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """Whose an error is: of a session that was interrupted, of an engine in trouble, or of the code that was run."""
+    """Whose an error is: of a disk, of a session that was interrupted, of an engine in trouble, or of the code that was run."""
+    if disk_words(error) is not None:
+        return FailureKind.DISK
     if isinstance(error, grpc.RpcError | EngineError):
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
@@ -149,6 +168,16 @@ def kind_of(error: BaseException) -> FailureKind:
     if condition.startswith(_ENGINE) or any(mark in text for mark in _ENGINE):
         return FailureKind.ENGINE
     return FailureKind.RAISED
+
+
+def disk_words(error: BaseException) -> str | None:
+    """What the system says of a disk that takes nothing, full or read-only; None if it is not that. No value can be in it."""
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return error.strerror or type(error).__name__
+    if isinstance(error, PySparkException):  # Spark wraps it: the words are all that is left
+        text = str(error)
+        return next((words for words in _DISK_WORDS if words in text), None)
+    return None
 
 
 def first_line(error: BaseException) -> str:

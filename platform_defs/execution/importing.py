@@ -41,6 +41,7 @@ AT_A_TIME = 24
 # As endpoints do: below this many rows one file is staged.
 _ONE_FILE_ROWS = 2_000_000
 _GONE = frozenset({FailureKind.ENGINE, FailureKind.INTERRUPTED})
+_STOPS = _GONE | {FailureKind.DISK}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Importer:
             with self._reading():
                 results = build(work, self._platform, ImportStep(work, self._platform, self._existing, table))
             yield results
-            if all(result.failure is not None and result.failure.kind in _GONE for result in results):
+            if all(result.failure is not None and result.failure.kind in _STOPS for result in results):
                 return
 
     @contextmanager
@@ -242,7 +243,7 @@ class ImportStep:
                 small = sum(each.rows_in or 0 for each in planned) < _ONE_FILE_ROWS
                 (frame.coalesce(1) if small else frame).write.mode("overwrite").parquet(path)
         except Exception as error:  # noqa: BLE001 - whatever Spark says of the table's files: its text may quote a row
-            if len(planned) == 1 or kind_of(error) in _GONE:
+            if len(planned) == 1 or kind_of(error) in _STOPS:
                 return {key: self._failure(key, error) for key in keys}
             return {key: answer for each in planned for key, answer in self._staged([each], run).items()}
         seconds = (time.monotonic() - began) / len(keys)
@@ -250,6 +251,8 @@ class ImportStep:
 
     def _failure(self, key: str, error: BaseException) -> Failure:
         kind = kind_of(error)
+        if kind is FailureKind.DISK:
+            return self._blame.disk(key, error)
         if kind in _GONE:
             return self._blame.engine(key, error)
         why, action = f"its rows could not be read: {said(error)}", f"Mend {self._existing.path} and import it again; what came in stays"

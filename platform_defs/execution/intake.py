@@ -139,8 +139,8 @@ class Taking:
         try:
             return self._together(batches, run)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a row and must not get further
-            # An engine that is gone, or a session that was interrupted, fails every partition: nothing is gained by trying each.
-            if len(batches) == 1 or kind_of(error) in (FailureKind.ENGINE, FailureKind.INTERRUPTED):
+            # A disk that is full, an engine that is gone, or a session that was interrupted, fails every partition: nothing is gained by trying each.
+            if len(batches) == 1 or kind_of(error) in (FailureKind.DISK, FailureKind.ENGINE, FailureKind.INTERRUPTED):
                 return {batch.key: self.failure(batch.key, error) for batch in batches}
             self.log.keep(error, f"{self._contract.key}, {len(batches)} partitions at once; each is tried by itself")
         answers: dict[str, Staged | Waiting | Failure] = {}

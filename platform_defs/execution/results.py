@@ -29,6 +29,8 @@ class FailureKind(StrEnum):
     UNACCOUNTED = "unaccounted"
     AFTER_FAILURE = "after_failure"
     SEGMENTS_GONE = "segments_gone"
+    SOURCE = "source"
+    DISK = "disk"
     ENGINE = "engine"
     INTERRUPTED = "interrupted"
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,7 +30,7 @@ from platform_defs.execution.cleaning import Batch
 from platform_defs.execution.intake import Taking
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.pulling import CLIENT, Spelling, row_text
-from platform_defs.execution.results import Failure
+from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake.engine import Zone
 from platform_defs.lake.files import files_of
@@ -104,7 +104,7 @@ class SourceStep:
             except NotReady as wait:
                 answers[each.key] = self._waiting(each.key, wait)
             except Exception as error:  # noqa: BLE001 - the author's code and the vendor's bytes: any error, and its text may hold a value
-                answers[each.key] = self._taking.failure(each.key, error)
+                answers[each.key] = self._failure(each.key, error)
         return answers | (self._taking.staged(batches, run) if batches else {})
 
     def published(self, keys: Sequence[str], run: StepRun) -> None:
@@ -123,11 +123,19 @@ class SourceStep:
             except NotReady as wait:
                 return self._waiting(key, wait)
             except Exception as error:  # noqa: BLE001 - as above
-                return self._taking.failure(key, error)
+                return self._failure(key, error)
             self._pulls[key] = known
         before = self._pulled(key)
         segments = tuple(file.segment for file in before.files) if before else ()
         return self._taking.planned(Batch(key, segments), digest=known.digest)
+
+    def _failure(self, key: str, error: BaseException) -> Failure:
+        """What a source raises may be the vendor's hour off: nobody sees that it is over but by asking again, so it is, as after a passing error."""
+        failure = self._taking.failure(key, error)
+        if failure.kind is not FailureKind.RAISED:
+            return failure
+        action = "If the vendor is away, it is asked again by itself; if the code is wrong, mend it: new code is tried at once"
+        return replace(failure, kind=FailureKind.SOURCE, action=f"{action}; the text is in `backline logs {self._work.run_id}`")
 
     def _waiting(self, key: str, wait: NotReady) -> Waiting:
         return Waiting(key, (f"{self._contract.key} {key}",), wait.why, wait.retry_seconds)

@@ -19,7 +19,7 @@ from typing import TextIO
 import grpc
 from pyspark.errors import PySparkException
 
-from platform_defs.execution.failures import kind_of
+from platform_defs.execution.failures import ROOM, disk_words, kind_of
 from platform_defs.execution.results import Failure, FailureKind
 
 # The process has one output: of two threads that redirect it, the second would give the first one's closed log back.
@@ -54,10 +54,12 @@ class RunLog:
     def failure(self, endpoint: str, function: str, key: str, error: BaseException, module_file: str | None = None) -> Failure:
         """The failure without its text, which is kept here. `module_file`: the author's, to name the line in it rather than one in a library."""
         self.keep(error, f"{endpoint} {key}")
-        kind = kind_of(error)
+        kind, why = kind_of(error), f"it raised {said(error, module_file)}"
         again = kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED)
         action = "It is tried again by itself" if again else "Mend what it names: only new code or new input helps"
-        return Failure(kind, endpoint, function, key, f"it raised {said(error, module_file)}", f"{action}; the text is in `backline logs {self.run_id}`")
+        if kind is FailureKind.DISK:
+            why, action = f"a disk takes nothing: {disk_words(error)} ({said(error, module_file)})", ROOM
+        return Failure(kind, endpoint, function, key, why, f"{action}; the text is in `backline logs {self.run_id}`")
 
 
 def said(error: BaseException, module_file: str | None = None) -> str:

@@ -136,7 +136,7 @@ class Graph:
 
 def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK, most: int = MAX_PARTITIONS) -> list[Decision]:
     """What is to be asked for: partitions that were never built and could be, within the look-back; failed ones and waiting sources whose time has come;
-    refused and stuck ones for which there is new code. Each with `ask` set; without the digest of its inputs.
+    troubled ones for which there is new code. Each with `ask` set; without the digest of its inputs.
 
     Args:
         most: never built partitions of one tier that are worth naming: beyond, each endpoint's newest and some of its oldest are.
@@ -209,7 +209,7 @@ class _Look:
             return None
         if trouble.built and trouble.state == "waiting" and contract.kind != "source":
             return None
-        news = trouble.state in ("refused", "stuck") and trouble.code is not None and trouble.code != contract.code_version
+        news = trouble.code is not None and trouble.code != contract.code_version
         if not news and (trouble.next_try is None or trouble.next_try > self.now):
             return None
         line = self.graph.lines[trouble.endpoint]

@@ -310,9 +310,12 @@ def _unbuilt(round_: _Round, contract: Contract, partition: str, trouble: Troubl
 def _troubled(round_: _Round, contract: Contract, partition: str, trouble: Trouble, moved: bool, inputs: bytes) -> Decision:
     """A partition whose last try did not end well. `moved`: its input has changed since."""
     now = round_.now
-    news = "new input" if moved else "new code" if trouble.code is not None and trouble.code != contract.code_version else None
+    settled = trouble.state in ("refused", "stuck")
+    # New code is tried at once, whatever is waited for: its author sits before the screen.
+    news = "new input" if moved and settled else "new code" if trouble.code is not None and trouble.code != contract.code_version else None
     state = PartitionState(trouble.state)
-    if news and trouble.state in ("refused", "stuck"):
+    if news:
+        state = PartitionState.DUE if trouble.state == "waiting" else state
         return Decision(contract.key, partition, state, f"{trouble.reason}; {news} since: tried again", ask=True, inputs=inputs)
     if trouble.next_try is None:
         words = f"{trouble.reason}; waits for new input, new code or a person"

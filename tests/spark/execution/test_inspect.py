@@ -23,6 +23,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.execution.quality.compile import Compiled, UnknownCheck, compile_contract, compile_model
 from platform_defs.execution.quality.inspect import Inspection, inspect
 from tests.spark.execution.contracts import column, contract
+from tests.spark.execution.verdicts import of_ours, of_pandera
 
 HOUR = "2026-10-01T00"
 Checks = st.SearchStrategy[list[PanderaCheck]]
@@ -103,17 +104,6 @@ def cases(draw: st.DrawFn) -> Case:
 def staged(spark: SparkSession, case: Case) -> DataFrame:
     rows = [(*row, key) for key, group in case.rows.items() for row in group]
     return spark.createDataFrame(rows, f"{case.ddl}, hour STRING")
-
-
-def of_pandera(schema: DataFrameSchema, frame: DataFrame) -> set[tuple[str | None, str]]:
-    """What pandera says: column and wording of each check that did not hold."""
-    verdict: Any = schema.validate(frame)
-    entries = [entry for reasons in verdict.pandera.errors.values() for each in reasons.values() for entry in each]
-    return {(None if entry["check"] == "unique" else entry["column"], entry["check"]) for entry in entries}
-
-
-def of_ours(inspection: Inspection) -> set[tuple[str | None, str]]:
-    return {(breach.column, breach.check if breach.check == "unique" else breach.words) for breach in inspection.breaches}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

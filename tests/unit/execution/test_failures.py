@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
+from pathlib import Path
+
 import grpc
 import pytest
 from pyspark.errors import AnalysisException
@@ -10,6 +14,7 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from platform_defs.execution.failures import Blame, kind_of
 from platform_defs.execution.results import FailureKind
+from platform_defs.execution.withheld import RunLog
 from platform_defs.lake.engine import EngineError
 
 BLAME = Blame("charts/plays", "assets.charts.plays.plays")
@@ -27,6 +32,28 @@ def test_a_server_that_is_gone_is_not_the_authors(code: grpc.StatusCode) -> None
 
 def test_an_engine_that_says_so_itself_is_not_the_authors() -> None:
     assert kind_of(EngineError("Spark does not answer")) is FailureKind.ENGINE
+
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device", "/lake/secret"),
+    OSError(errno.EROFS, "Read-only file system"),
+    SparkConnectGrpcException("[TASK_WRITE_FAILED] Task failed while writing rows to file:/lake/secret. java.io.IOException: No space left on device"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_disk_that_takes_nothing_is_not_the_authors_and_says_what_to_do(error: Exception, tmp_path: Path) -> None:
+    assert kind_of(error) is FailureKind.DISK
+    withheld = RunLog(tmp_path, "run-1").failure("l/played", "intake", "2026-10-01T03", error)
+    for failure in (BLAME.raised("2026-10-01T03", error), BLAME.publishing("2026-10-01T03", error), BLAME.inspecting("2026-10-01T03", error), withheld):
+        assert (failure.kind, failure.by_author) == (FailureKind.DISK, False)
+        assert re.search(r"a disk takes nothing: (No space left on device|Read-only file system)", failure.why)
+        assert "backline retention --dry-run" in failure.action
+    assert "secret" not in withheld.words
+
+
+def test_other_errors_of_files_are_the_authors() -> None:
+    assert kind_of(FileNotFoundError(errno.ENOENT, "No such file or directory")) is FailureKind.RAISED
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), AnalysisException("[UNRESOLVED_COLUMN] no such column"), RemoteAnalysisException("no such column")])

@@ -214,6 +214,14 @@ def test_failed_refused_stuck(world: World) -> None:
         assert "new code since" in world.decide(at(20))[f"c/rate {H3}"].reason
 
 
+def test_new_code_is_tried_at_once_also_where_a_later_try_was_promised(world: World) -> None:
+    world.build("l/played", H3, H4)
+    world.trouble("c/rate", H3, "failed", at(6), again=at(7), tries=3, code="code-0")
+    found = world.decide(at(6.1))[f"c/rate {H3}"]
+    assert (found.state, found.ask) == (S.FAILED, True)
+    assert "new code since" in found.reason
+
+
 def test_trouble_whose_inputs_went_missing_waits(world: World) -> None:
     world.build("l/played", H3, H4)
     world.trouble("c/rate", H3, "failed", at(6), again=at(6.1))
@@ -253,6 +261,9 @@ def test_a_source_that_is_not_ready_is_looked_at_when_it_said() -> None:
     wait = world.decide(at(1.2, day=2))["k/chart 2026-10-01"]
     assert (wait.state, wait.ask) == (S.WAITING, False)
     assert world.decide(at(1.6, day=2))["k/chart 2026-10-01"].state == S.DUE
+    world.trouble("k/chart", "2026-10-01", "waiting", at(1, day=2), again=at(1.5, day=2), tries=0, code="code-0")
+    mended = world.decide(at(1.2, day=2))["k/chart 2026-10-01"]
+    assert (mended.state, mended.ask) == (S.DUE, True)
     world.build("k/chart", "2026-10-01", when=at(2, day=2))
     assert not world.decide(at(7, day=2))["k/chart 2026-10-01"].ask
     recheck = world.decide(at(8, day=2))["k/chart 2026-10-01"]
