@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -42,6 +43,15 @@ def silent_services(settings: Settings) -> list[str]:
     with ThreadPoolExecutor(max_workers=len(asked)) as pool:
         answered = {name: pool.submit(ask) for name, ask in asked.items()}
         return [name for name, answer in answered.items() if not answer.result()]
+
+
+def collector_problems(settings: Settings) -> list[str]:
+    """What the collector says is the matter with it; nothing if it does not answer."""
+    from platform_defs.running.services import fetch
+
+    _, said = fetch(urlsplit(settings.collector_url or "").port or 0, "/healthz")
+    told = json.loads(said) if said else {}
+    return [str(told[part]) for part in ("registry", "log", "sealer") if told.get(part)]
 
 
 def run_pages(settings: Settings) -> str | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _DAYS = 7
 # More causes than a screen holds are counted, not listed.
 _CAUSES_SHOWN = 10
+_DEAD = "if its process died it is started again by itself, else stop and start Backline"
+_SILENT = {"collector": "it is started again by itself if it died, or once it was silent for two minutes; senders keep their events meanwhile"}
+_LOGS = {"web pages": "webserver"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> 
     ./backline status --missing charts
     """
     from platform_defs.cli.causes import causes, resting
-    from platform_defs.cli.live import running_settings, silent_services
+    from platform_defs.cli.live import collector_problems, running_settings, silent_services
     from platform_defs.cli.speech import show_json
     from platform_defs.ledger import Ledger
     from platform_defs.planning.states import decide
@@ -64,7 +67,7 @@ def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> 
 
         show_missing(settings.ledger_url, prefix, as_json=as_json)
         return
-    silent = silent_services(settings)
+    silent, troubled = silent_services(settings), collector_problems(settings)
     ledger = Ledger(settings.ledger_url)
     try:
         now = datetime.now(UTC)
@@ -92,6 +95,7 @@ def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> 
     if as_json:
         services = {
             "silent": silent,
+            "collector_problems": troubled,
             "shared_spark": settings.spark_intake == settings.spark_lake,
             "web": settings.dagster_url,
             "collector": settings.collector_url,
@@ -99,7 +103,7 @@ def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> 
         told = {"causes": [asdict(cause) for cause in found], "pauses": [asdict(each) for each in rest], "endpoints": [asdict(row) for row in table]}
         show_json({"at": now, "days": days, "services": services, **told})
         return
-    _show(found, rest, silent, table, days)
+    _show(found, rest, silent, troubled, table, days)
     if settings.spark_intake == settings.spark_lake:
         click.echo("One Spark server serves intake and authors' code, as on a laptop: authors' code could read landing.")
 
@@ -116,16 +120,18 @@ def _standing(ledger: Ledger, key: str, counts: Counter[tuple[str, str]], late: 
     return Standing(key, contract.kind, newest, complete, mine, late)
 
 
-def _show(found: Sequence[Cause], rest: Sequence[Resting], silent: Sequence[str], table: Sequence[Standing], days: int) -> None:
+def _show(found: Sequence[Cause], rest: Sequence[Resting], silent: Sequence[str], troubled: Sequence[str], table: Sequence[Standing], days: int) -> None:
     from rich.table import Table
 
     from platform_defs.cli.speech import console
 
     out = console()
     for name in silent:
-        out.print(f"[red]{name} does not answer[/red]: it is started again by itself; its log: ./backline logs")
+        out.print(f"[red]{name} does not answer[/red]: {_SILENT.get(name, _DEAD)}; its log: ./backline logs {_LOGS.get(name, name)}")
+    for words in troubled:
+        out.print(f"[red]collector[/red]: {words}")
     if not found:
-        out.print("Nothing is broken." if not silent else "")
+        out.print("Nothing is broken." if not silent and not troubled else "")
     else:
         waiting, datasets = sum(cause.waiting for cause in found), {name for cause in found for name in cause.datasets}
         out.print(

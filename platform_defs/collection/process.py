@@ -129,6 +129,7 @@ class Collector:
             "receiver": self.receiver,
             "sealed_until": self.log.sealed_until.isoformat(),
             "unrecorded_seals": len(self.sealer.unrecorded()),
+            "log": self.log.problem,
             "sealer": self.sealer.problem,
         }
 

@@ -116,6 +116,10 @@ class WriteAheadLog:
         first: number of the first file if the spool has none (behind every seal this receiver ever made).
         rotate_bytes: size of the file from which `full` is set.
         clock: aware, UTC.
+
+    Attributes:
+        full: set once the file has `rotate_bytes`.
+        problem: why the last append was refused, in words; None once one was taken.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class WriteAheadLog:
         self._queue: queue.SimpleQueue[tuple[bytes, Future[None]] | None] = queue.SimpleQueue()
         self._stopped = False
         self.full = threading.Event()
+        self.problem: str | None = None
         self._disk.make_folder(spool)
         numbers = self.numbers()
         self._number = max(numbers[-1] if numbers else 0, first - 1)
@@ -235,7 +240,7 @@ class WriteAheadLog:
             if descriptor is not None:  # a full disk still has room for names: leave no empty file behind each try
                 os.close(descriptor)
                 path.unlink(missing_ok=True)
-            raise LogUnavailable(_words(path, error)) from error
+            raise self._unavailable(path, error) from error
         self._number = number
         self._descriptor, self._size, self._synced, self._records = descriptor, len(head), len(head), 0
         self.full.clear()
@@ -288,12 +293,17 @@ class WriteAheadLog:
             except OSError as again:
                 _LOG.error("%s", _words(self.path(self._number), again))
             self._close()
-            raise LogUnavailable(_words(self.path(self._number), error)) from error
+            raise self._unavailable(self.path(self._number), error) from error
+        self.problem = None
         self._size += len(data)
         self._synced = self._size
         self._records += len(payloads)
         if self._size >= self._rotate_bytes:
             self.full.set()
+
+    def _unavailable(self, path: Path, error: OSError) -> LogUnavailable:
+        self.problem = _words(path, error)
+        return LogUnavailable(self.problem)
 
 
 def _words(path: Path, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Child processes: start, wait until ready, watch, start again when they die, stop in order. Which processes make a Backline is in supervisor.
+"""Child processes: start, wait until ready, watch, start again when they die or fall silent, stop in order. Which processes make a Backline is in supervisor.
 
 Every child leads its own session, so a Ctrl-C in the terminal reaches the supervisor alone, and dies with the supervisor (PR_SET_PDEATHSIG on Linux,
 the keeper everywhere below it). The kernel sends that death signal when the *thread* that forked ends, so one thread that lives as long as the
@@ -28,6 +28,7 @@ BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A child that lived this long before it died starts again at the first step of the backoff.
 _SETTLED_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_ASK_SECONDS = 10.0
 _TAIL_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 
@@ -52,6 +53,7 @@ class Spec:
         folder: working directory.
         ready: asked until it says yes; None: ready once started. Must answer within a second or so.
         ready_seconds: how long it may take.
+        alive: asked every 10 s once it is ready; a child that says no for `silent_seconds` is killed, and so started again. None: never asked.
         stop_signal, stop_seconds: how it is asked to end, and how long it may take before SIGKILL.
         before: called before each start (stale sockets and the like).
     """
@@ -63,6 +65,8 @@ class Spec:
     folder: Path | None = None
     ready: Callable[[], bool] | None = None
     ready_seconds: float = 60.0
+    alive: Callable[[], bool] | None = None
+    silent_seconds: float = 120.0  # a busy machine is slow to answer, a process that hangs never does
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 8.0
     before: Callable[[], None] | None = None
@@ -74,6 +78,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     started: float
     deaths: int = 0
+    heard: float = 0.0
     starting: bool = True
     again_at: float | None = None
 
@@ -96,7 +101,7 @@ class Children:
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
-        self._watcher: threading.Thread | None = None
+        self._watchers: list[threading.Thread] = []
         self._keeper, self._lifeline = self._forker.submit(keeper.start, mark).result()
 
     def start(self, spec: Spec) -> int:
@@ -159,9 +164,10 @@ class Children:
         return self._logs / f"{name}.log"
 
     def watch(self) -> None:
-        """From now on a child that dies is started again, with backoff, and its log is kept below `LOG_BYTES`."""
-        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
-        self._watcher.start()
+        """From now on a child that dies or falls silent is started again, with backoff, and its log is kept below `LOG_BYTES`."""
+        self._watchers = [threading.Thread(target=target, name=name, daemon=True) for name, target in (("watcher", self._watch), ("listener", self._listen))]
+        for thread in self._watchers:
+            thread.start()
 
     @property
     def stopping(self) -> bool:
@@ -180,8 +186,8 @@ class Children:
     def stop(self, order: Sequence[Iterable[str]]) -> None:
         """Stops all children: group by group in the order given, the others before them; then whatever still carries the mark."""
         self.refuse_new()
-        if self._watcher is not None:
-            self._watcher.join()
+        for thread in self._watchers:
+            thread.join()
         try:
             groups = [list(names) for names in order]
             named = {name for names in groups for name in names}
@@ -241,7 +247,7 @@ class Children:
             if code is not None:
                 raise ChildFailed(f"{spec.name} ended while it started ({_exit_words(code)}). The end of {self.log_of(spec.name)}:\n{self.tail(spec.name)}")
             if spec.ready is None or spec.ready():
-                child.starting = False
+                child.starting, child.heard = False, time.monotonic()
                 return
             if time.monotonic() >= deadline:
                 raise ChildFailed(f"{spec.name} was not ready after {spec.ready_seconds:.0f} s. The end of {self.log_of(spec.name)}:\n{self.tail(spec.name)}")
@@ -268,7 +274,7 @@ class Children:
         if child.again_at is not None:
             if now >= child.again_at:
                 child.again_at = None
-                child.started = now
+                child.started = child.heard = now
                 try:
                     child.process = self._spawn(child.spec)
                 except ChildFailed as error:
@@ -282,6 +288,24 @@ class Children:
             if now - child.started >= _SETTLED_SECONDS:
                 child.deaths = 0
             self._later(child, f"{name} died ({_exit_words(code)})")
+
+    def _listen(self) -> None:
+        """Apart from the watching: an answer may take seconds."""
+        while not self._stopping.wait(_ASK_SECONDS):
+            with self._lock:
+                asked = [(child, child.process, child.spec.alive) for child in self._children.values() if child.spec.alive is not None and not child.starting]
+            for child, process, alive in asked:
+                self._hear(child, process, alive())
+
+    def _hear(self, child: _Child, process: subprocess.Popen[bytes], answered: bool) -> None:
+        now, name = time.monotonic(), child.spec.name
+        with self._lock:
+            if answered or child.process is not process or child.again_at is not None:
+                child.heard = now
+            elif now - child.heard >= child.spec.silent_seconds and not self._stopping.is_set():
+                self._tell(f"{name} has not answered for {now - child.heard:.0f} s: it is killed")
+                child.heard = now
+                _signal_group(process.pid, signal.SIGKILL)
 
     def _later(self, child: _Child, why: str) -> None:
         pause = BACKOFF_SECONDS[min(child.deaths, len(BACKOFF_SECONDS) - 1)]

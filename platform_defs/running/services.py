@@ -16,6 +16,7 @@ from resources.settings import Settings
 
 DATABASE, SPARK, COLLECTOR, DAEMON, WEB = "postgres", "spark", "collector", "daemon", "webserver"
 _PROBE_SECONDS = 1.0
+_ALIVE_SECONDS = 5.0
 
 
 def code_server_name(domain: str) -> str:
@@ -75,6 +76,7 @@ def collector(settings: Settings, port: int) -> Spec:
         (sys.executable, "-m", "platform_defs.cli", "collector", "run", "--port", str(port)),
         environment={"BACKLINE_HOME": str(settings.home)},
         ready=lambda: answers(port, "/healthz"),
+        alive=lambda: fetch(port, "/healthz", _ALIVE_SECONDS)[0] > 0,
         stop_seconds=10.0,
     )
 
@@ -138,12 +140,19 @@ def accepts(address: tuple[str, int] | str) -> bool:
 
 def answers(port: int, path: str) -> bool:
     """Whether a server on this machine answers a GET with 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    status, _ = fetch(port, path)
+    return status == http.HTTPStatus.OK
+
+
+def fetch(port: int, path: str, seconds: float = _PROBE_SECONDS) -> tuple[int, bytes]:
+    """Status and body of a GET from a server on this machine; status 0 if it does not answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
     finally:
         connection.close()
 

@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from platform_defs.cli.live import collector_problems
 from platform_defs.collection.disk import Disk
 from platform_defs.collection.failed import FailedEvent, FailedLog
 from platform_defs.collection.tokens import add_client
+from resources.settings import Settings
 from tests.fixtures.collecting import CONTRACTS, PLAYED, RATED, Running, encoded, manifests, played, rated, running
 
 BATCH = "application/cloudevents-batch+json"
@@ -193,8 +195,11 @@ def test_a_full_disk_is_answered_503_and_nothing_is_acknowledged(tmp_path: Path)
         for _ in range(2):
             answer = one.post([played(1)])
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        (said,) = collector_problems(Settings.model_construct(collector_url=one.url))  # what `status` opens with
+        assert "No space left on device: events are refused with 503" in said
         disk.full = False
         assert one.post([played(2)]).status_code == 202
+        assert collector_problems(Settings.model_construct(collector_url=one.url)) == []
         assert [line["id"] for line in one.seal()] == ["e2"]
 
 

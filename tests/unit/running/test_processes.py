@@ -113,6 +113,21 @@ def test_a_child_that_dies_again_and_again_waits_longer_each_time(children: Chil
 
 
 @needs_proc
+@needs_proc
+def test_a_child_that_hangs_is_killed_and_comes_back(children: Children, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_ASK_SECONDS", 0.02)
+    hangs = threading.Event()
+    pid = children.start(python("a", WAIT, alive=lambda: not hangs.is_set(), silent_seconds=0.1))
+    children.start(python("b", WAIT))
+    children.watch()
+    hangs.set()
+    assert wait_until(lambda: told.heard("a has not answered for"), 20)
+    hangs.clear()
+    assert wait_until(lambda: told.heard("a started again"), 20)
+    assert not alive(pid)
+    assert not told.heard("b ")
+
+
 def test_stop_ends_in_order_and_leaves_no_grandchild(children: Children, tmp_path: Path) -> None:
     ends = tmp_path / "ends"
     end = "import signal, sys\ndef end(*_):\n open({!r}, 'a').write({!r}); sys.exit()\n"
