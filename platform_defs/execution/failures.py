@@ -25,7 +25,8 @@ _ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_
 _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")
+_DISK_WORDS = {words: words for words in ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")}
+_DISK_WORDS |= {"Mkdirs failed to create": "no folder can be made on it, as on a read-only file system"}
 ROOM = "Make room or mend the disk (`backline retention --dry-run` says what is to be had); it is tried again by itself"
 
 
@@ -174,9 +175,10 @@ def disk_words(error: BaseException) -> str | None:
     """What the system says of a disk that takes nothing, full or read-only; None if it is not that. No value can be in it."""
     if isinstance(error, OSError) and error.errno in _DISK:
         return error.strerror or type(error).__name__
-    if isinstance(error, PySparkException):  # Spark wraps it: the words are all that is left
-        text = str(error)
-        return next((words for words in _DISK_WORDS if words in text), None)
+    if isinstance(error, PySparkException):  # Spark wraps it, and what is left of it are words among the causes
+        causes = error.getStackTrace() if isinstance(error, SparkConnectGrpcException) else None
+        text = f"{error}\n{causes or ''}"
+        return next((words for mark, words in _DISK_WORDS.items() if mark in text), None)
     return None
 
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from pyspark.errors import AnalysisException
 from pyspark.errors.exceptions.connect import AnalysisException as RemoteAnalysisException
-from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException, SparkException
 
 from platform_defs.execution.failures import Blame, kind_of
 from platform_defs.execution.results import FailureKind
@@ -37,7 +37,13 @@ def test_an_engine_that_says_so_itself_is_not_the_authors() -> None:
 FULL = [
     OSError(errno.ENOSPC, "No space left on device", "/lake/secret"),
     OSError(errno.EROFS, "Read-only file system"),
-    SparkConnectGrpcException("[TASK_WRITE_FAILED] Task failed while writing rows to file:/lake/secret. java.io.IOException: No space left on device"),
+    # As Spark 4.2 tells it: the cause is in the server's trace alone.
+    SparkException(
+        "[TASK_WRITE_FAILED] Task failed while writing rows to file:/lake/secret. SQLSTATE: 58030",
+        errorClass="TASK_WRITE_FAILED",
+        server_stacktrace="org.apache.spark.SparkException\nCaused by: java.io.IOException: No space left on device",
+    ),
+    SparkException("Job aborted due to stage failure: java.io.IOException: Mkdirs failed to create file:/lake/secret (exists=false)"),
 ]
 
 
@@ -47,7 +53,7 @@ def test_a_disk_that_takes_nothing_is_not_the_authors_and_says_what_to_do(error:
     withheld = RunLog(tmp_path, "run-1").failure("l/played", "intake", "2026-10-01T03", error)
     for failure in (BLAME.raised("2026-10-01T03", error), BLAME.publishing("2026-10-01T03", error), BLAME.inspecting("2026-10-01T03", error), withheld):
         assert (failure.kind, failure.by_author) == (FailureKind.DISK, False)
-        assert re.search(r"a disk takes nothing: (No space left on device|Read-only file system)", failure.why)
+        assert re.search(r"a disk takes nothing: (No space left on device|Read-only file system|no folder can be made)", failure.why)
         assert "backline retention --dry-run" in failure.action
     assert "secret" not in withheld.words
 
