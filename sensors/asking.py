@@ -91,8 +91,11 @@ def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
 
 
 def ask(ledger: Ledger, graph: Graph, decisions: Iterable[Decision], domain: str, cadences: Sequence[Cadence], room: Room | None = None) -> list[Request]:
-    """Opens requests for what the decisions ask of a domain in these cadences, as much as a tick has room for; what is asked for already is left out."""
-    mine = [each for each in decisions if each.ask and graph.contracts[each.endpoint].domain == domain and graph.contracts[each.endpoint].cadence in cadences]
+    """Opens requests for what the decisions ask of a domain in these cadences, as much as a tick has room for; what is asked for already is left out.
+
+    Decisions that ask for nothing say what lies between: see `plan_tick`.
+    """
+    mine = [each for each in decisions if graph.contracts[each.endpoint].domain == domain and graph.contracts[each.endpoint].cadence in cadences]
     return ledger.requests.add(plan_tick(mine, graph.contracts, graph.level, room or Room()), LOST_AFTER)
 
 
@@ -102,7 +105,7 @@ def run_request(request: Request, trigger: PlannedTrigger) -> dg.RunRequest:
         run_key=str(request.id),
         job_name=job_name(request.domain, request.cadence),
         asset_selection=[dg.AssetKey(endpoint.split("/")) for endpoint in request.endpoints],
-        tags=planned_tags(request.id, request.first, request.last, request.tier, trigger),
+        tags=planned_tags(request.id, request.first, request.last, request.tier, trigger, request.spared),
     )
 
 

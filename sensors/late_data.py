@@ -14,10 +14,11 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.contracts.partitions import keys_between, ranges, start_of, window_of
+from platform_defs.contracts.partitions import Cadence, cadence_of, index_of, key_at, keys_between, ranges, start_of, window_of
 from platform_defs.ledger.landing import LandedChange
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.partitions import ContentChange
+from platform_defs.planning.requests import MAX_KEYS
 from platform_defs.planning.states import Decision, decide
 from platform_defs.planning.touched import Place, Readers, Unsettled, unsettled
 from sensors.asking import Knowledge, OpenLedger, ask, in_words, run_request, settle
@@ -87,8 +88,10 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         before = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
-        decisions = decide_on(with_ledger, after.partitions)
-        asked = ask(with_ledger, knowledge.standings(with_ledger).graph, decisions, domain, ["hourly", "daily"])
+        looked_at = decide_on(with_ledger, after.partitions)
+        decisions = [each for each in looked_at if (each.endpoint, each.partition) in after.partitions]
+        between = [each for each in looked_at if not each.ask]
+        asked = ask(with_ledger, knowledge.standings(with_ledger).graph, [each for each in decisions if each.ask] + between, domain, ["hourly", "daily"])
         cursor = settled(after, unsettled(decisions, now)).model_dump_json()
         events = observations(landed, decisions)
         if asked:
@@ -132,13 +135,13 @@ def readers(contracts: Mapping[str, Contract], domain: str, endpoint: str, parti
 
 
 def decide_on(ledger: Ledger, partitions: set[Place]) -> list[Decision]:
-    """The planner's decisions on just these partitions."""
+    """The planner's decisions on these partitions, and on those that a run of them would hold too (see planning.requests)."""
     now = ledger.store.clock()
     decisions: list[Decision] = []
     for stretch in _stretches(partitions):
         keys = [key for _, key in stretch]
         facts = ledger.facts(sorted({endpoint for endpoint, _ in stretch}), min(map(start_of, keys)), max(window_of(key).end for key in keys))
-        decisions += decide(facts, now, only=stretch)
+        decisions += decide(facts, now, only=stretch | _between(stretch))
     return decisions
 
 
@@ -161,6 +164,19 @@ def observations(landed: Iterable[LandedChange], decisions: Iterable[Decision]) 
         for change in landed
         if (change.event, change.hour) in late
     ]
+
+
+def _between(stretch: set[Place]) -> set[Place]:
+    """Of the same endpoints, the partitions of the stretches of runs in which these lie, from the first to the last of any of them."""
+    first: dict[tuple[Cadence, int], int] = {}
+    last: dict[tuple[Cadence, int], int] = {}
+    members: dict[tuple[Cadence, int], set[str]] = {}
+    for endpoint, key in stretch:
+        cadence, number = cadence_of(key), index_of(key)
+        run = cadence, number // MAX_KEYS[cadence]
+        first[run], last[run] = min(number, first.get(run, number)), max(number, last.get(run, number))
+        members.setdefault(run, set()).add(endpoint)
+    return {(endpoint, key_at(run[0], number)) for run, endpoints in members.items() for endpoint in endpoints for number in range(first[run], last[run] + 1)}
 
 
 def _minute(at: datetime) -> int:

@@ -24,6 +24,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import PartitionResult
 from platform_defs.planning.deadlines import ON_TIME
+from sensors.run_tags import spared_read
 
 if TYPE_CHECKING:
     from platform_defs.contracts.loading import Declared
@@ -137,6 +138,7 @@ def _work(declared: "Declared", context: dg.AssetExecutionContext, platform: Pla
         requested_at=created if created.tzinfo else created.replace(tzinfo=UTC),
         force=asked.force,
         request_id=asked.request_id,
+        spared=spared_read(context.run.tags).get(declared.contract.key, frozenset()),
     )
 
 

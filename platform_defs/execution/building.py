@@ -103,6 +103,7 @@ class _Build:
         for key in [key for key in keys if key < oldest and key not in self._results]:
             self._results[key] = _result(key, "skipped", f"outside retention ({kept}): dropped, and not built again; the oldest kept is {oldest}")
         keys = [key for key in keys if key not in self._results]
+        keys = self._unspared(keys)
         try:
             if self._work.origin == "built" and any(item.endpoint == self._key for item in self._contract.inputs):
                 self._one_after_another(keys)
@@ -111,6 +112,13 @@ class _Build:
         finally:
             self._tell()
         return [self._results[key] for key in sorted(self._results)]
+
+    def _unspared(self, keys: Sequence[str]) -> list[str]:
+        """Those that are to be built. What is published of the spared ones is said again, to Dagster alone: nothing was looked at."""
+        spared = self._published([key for key in keys if key in self._work.spared]) if self._work.spared else {}
+        for key, version in spared.items():
+            self._results[key] = self._left("not asked for, left alone", key, version)
+        return [key for key in keys if key not in spared]
 
     # --- order -----------------------------------------------------------------------------------------------------------------------------------
 
@@ -322,9 +330,13 @@ class _Build:
     # --- answers ---------------------------------------------------------------------------------------------------------------------------------
 
     def _skip(self, key: str, why: str, version: Published) -> None:
+        self._answer(self._left(why, key, version), None)
+
+    def _left(self, why: str, key: str, version: Published) -> PartitionResult:
+        """The answer on a partition whose published version stays."""
         counts = {name: getattr(version.counts, name) for name in version.counts.__slots__} if version.counts else {}
         result = _result(key, "skipped", why, rows=version.rows, version=version.version)
-        self._answer(replace(result, counts=counts, metadata=self._metadata(version.pins, version.run_id)), None)
+        return replace(result, counts=counts, metadata=self._metadata(version.pins, version.run_id))
 
     def _wait(self, plan: Waiting) -> None:
         result = _result(plan.key, "waiting", plan.why)

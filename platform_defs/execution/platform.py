@@ -69,6 +69,7 @@ class Work:
         force: rebuild even what is current.
         request_id: the `requested` row this run serves; None for a person's run.
         caused_by: the root of a wave (`late:listening/track_played 2026-10-01T03`), if any.
+        spared: of the keys, those that nobody asked for: they lie between others of a run's range, and what is published of them is said again as it is.
         origin: `imported` where what is published comes from an existing table and not from the declaration.
         cancelled: whether the run is being cancelled; asked by builds that run in threads of their own, which no signal reaches.
     """
@@ -82,5 +83,6 @@ class Work:
     force: bool = False
     request_id: int | None = None
     caused_by: str | None = None
+    spared: frozenset[str] = frozenset()
     origin: Origin = "built"
     cancelled: Callable[[], bool] = never

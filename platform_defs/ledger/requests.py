@@ -32,6 +32,8 @@ class Request:
     Attributes:
         inputs: 16 bytes over what the planner saw when it asked.
         run_id: the run that serves it, once known.
+        spared: (endpoint, partition) of the range that its run leaves alone; said when it is opened, and by its run's tags afterwards. While the request
+            is open they count as requested like the others.
     """
 
     id: int
@@ -46,6 +48,7 @@ class Request:
     requested_at: datetime
     expires_at: datetime
     run_id: str | None
+    spared: tuple[tuple[str, str], ...] = ()
 
 
 class Requests:
@@ -137,6 +140,7 @@ def _opened(plan: RunRequestPlan, endpoints: tuple[str, ...], now: datetime, exp
         requested_at=now,
         expires_at=expires,
         run_id=None,
+        spared=tuple(each for each in plan.spared if each[0] in endpoints),
     )
 
 

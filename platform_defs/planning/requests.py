@@ -1,7 +1,8 @@
 """From decisions to runs: which due partitions are asked for together, and which of those runs a tick asks for. Nothing is opened or started here.
 
-A run holds one level of the graph (no asset beside its own upstream), at most 50 assets, 24 hours or 7 days, one domain, one cadence, one contiguous range,
-and never a partition that was not asked for.
+A run holds one level of the graph (no asset beside its own upstream), at most 50 assets, 24 hours or 7 days, one domain, one cadence, one contiguous range.
+It builds no partition that was not asked for: where asked ones lie scattered between current ones, the current ones are in its range and spared. Late events
+touch every third hour of a day; a run and a commit for each of them cost more than all that is computed.
 
 A tick asks for no more than its room. While everything fits, all of it goes, high tier first; beyond, every tier keeps a tenth of the room, and within a
 tier the newest partition of every endpoint goes before its gaps, but not for ever: the oldest gaps have a quarter of the tier's places.
@@ -9,14 +10,14 @@ tier the newest partition of every endpoint goes before its gaps, but not for ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from platform_defs.contracts.contract import Contract, Tier
-from platform_defs.contracts.partitions import Cadence, index_of, key_at, start_of
+from platform_defs.contracts.partitions import Cadence, index_of, key_at, keys_between, start_of
 from platform_defs.planning.digest import inputs_digest
 from platform_defs.planning.levels import levels
-from platform_defs.planning.states import Decision
+from platform_defs.planning.states import Decision, PartitionState
 
 MAX_ASSETS = 50
 MAX_KEYS: dict[Cadence, int] = {"hourly": 24, "daily": 7}
@@ -29,8 +30,16 @@ _RESERVED = 10
 _OLDEST_EACH = 4
 # Where gaps lie scattered, short ranges are shared by more endpoints than long ones.
 _CUTS: tuple[dict[Cadence, int], ...] = (MAX_KEYS, {"hourly": 6, "daily": 3}, {"hourly": 1, "daily": 1})
+# Of a shared range one partition in so many is asked for, or runs do not share it: what is spared costs a few events each.
+_THIN = 4
 _TIERS: tuple[Tier, ...] = ("high", "normal", "low")
 _RANK: dict[Tier, int] = {"high": 0, "normal": 1, "low": 2}
+
+
+# First and last partition number, ends included.
+Piece = tuple[int, int]
+# What may share a run: tier, domain, cadence, level, and which stretch of partitions.
+_Kin = tuple[Tier, str, Cadence, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class RunRequestPlan:
         first, last: the range, ends included.
         inputs: 16 bytes over what the decisions saw.
         attempt: 1, more when an earlier try failed.
+        spared: of the range, (endpoint, partition) that are current and were not asked for: the run leaves them alone.
     """
 
     domain: str
@@ -52,11 +62,18 @@ class RunRequestPlan:
     tier: Tier
     inputs: bytes = b""
     attempt: int = 1
+    spared: tuple[tuple[str, str], ...] = ()
 
     @property
     def partitions(self) -> int:
-        """Partitions in it."""
-        return len(self.endpoints) * (index_of(self.last) - index_of(self.first) + 1)
+        """Partitions asked for in it."""
+        return len(self.endpoints) * (index_of(self.last) - index_of(self.first) + 1) - len(self.spared)
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """The partitions asked for in it, as (endpoint, key)."""
+        spared, keys = set(self.spared), keys_between(self.first, self.last)
+        return [(endpoint, key) for endpoint in self.endpoints for key in keys if (endpoint, key) not in spared]
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,12 @@ def plan_tick(decisions: Iterable[Decision], contracts: Mapping[str, Contract], 
     """The runs one tick asks for: all that the decisions ask, or as much of it as there is room for; what is left comes with the ticks after.
 
     Args:
+        decisions: those that ask; those on current partitions between them let scattered ones share a run.
         level: of every endpoint of the registry (`levels`).
     """
+    decisions = list(decisions)
     asked = [decision for decision in decisions if decision.ask]
-    plans = plan_requests(asked, contracts, level)
+    plans = plan_requests(decisions, contracts, level)
     if len(plans) > room.runs:
         # More runs than a tick starts: fewer of them, and nobody's newest partition hangs on a gap that only it has.
         newest: dict[Cadence, int] = {}
@@ -135,41 +154,65 @@ def _name(plan: RunRequestPlan) -> tuple[str, str, tuple[str, ...]]:
 def plan_requests(
     decisions: Iterable[Decision], contracts: Mapping[str, Contract], level: Mapping[str, int] | None = None, cuts: Mapping[Cadence, int] = MAX_KEYS
 ) -> list[RunRequestPlan]:
-    """The runs that cover exactly the partitions the decisions ask for, each once; high tier first, then newest first.
+    """The runs that build exactly the partitions the decisions ask for, each once; high tier first, then newest first.
 
     Args:
+        decisions: those that ask, and those on current partitions, which may lie in a run's range and are spared.
         contracts: the whole registry: levels count through endpoints of other domains too.
         level: of each of them, if they are known.
         cuts: ranges are cut at multiples of these, at most `MAX_KEYS`.
     """
     level = levels(contracts.values()) if level is None else level
     asked: dict[str, dict[int, Decision]] = {}
+    current: dict[str, set[int]] = {}
     for decision in decisions:
         if decision.ask:
             asked.setdefault(decision.endpoint, {})[index_of(decision.partition)] = decision
-    groups: dict[tuple[Tier, str, Cadence, int, int, int], list[str]] = {}
+        elif decision.state is PartitionState.CURRENT and not decision.paused:
+            current.setdefault(decision.endpoint, set()).add(index_of(decision.partition))
+    groups: dict[_Kin, dict[Piece, list[str]]] = {}
     for endpoint, by_number in asked.items():
         contract = contracts[endpoint]
-        for first, last in _pieces(sorted(by_number), cuts[contract.cadence]):
-            groups.setdefault((contract.tier, contract.domain, contract.cadence, level[endpoint], first, last), []).append(endpoint)
+        most = cuts[contract.cadence]
+        for piece in _pieces(sorted(by_number), current.get(endpoint, frozenset()), most):
+            kin = (contract.tier, contract.domain, contract.cadence, level[endpoint], piece[0] // most)
+            groups.setdefault(kin, {}).setdefault(piece, []).append(endpoint)
     plans: list[RunRequestPlan] = []
-    for (tier, domain, cadence, _, low, high), endpoints in groups.items():
-        ordered = sorted(endpoints)
-        for start in range(0, len(ordered), MAX_ASSETS):
-            members = tuple(ordered[start : start + MAX_ASSETS])
-            held = [asked[endpoint][number] for endpoint in members for number in range(low, high + 1)]
-            digest = inputs_digest((each.endpoint, each.partition, each.inputs) for each in held)
-            attempt = max(each.attempt for each in held)
-            plans.append(RunRequestPlan(domain, cadence, members, key_at(cadence, low), key_at(cadence, high), tier, digest, attempt))
+    for (tier, domain, cadence, _, _), pieces in groups.items():
+        for (low, high), endpoints in _joined(pieces, asked, current).items():
+            ordered = sorted(endpoints)
+            for start in range(0, len(ordered), MAX_ASSETS):
+                members = tuple(ordered[start : start + MAX_ASSETS])
+                within = [(endpoint, number) for endpoint in members for number in range(low, high + 1)]
+                held = [asked[endpoint][number] for endpoint, number in within if number in asked[endpoint]]
+                spared = tuple((endpoint, key_at(cadence, number)) for endpoint, number in within if number not in asked[endpoint])
+                digest = inputs_digest((each.endpoint, each.partition, each.inputs) for each in held)
+                attempt = max(each.attempt for each in held)
+                plans.append(RunRequestPlan(domain, cadence, members, key_at(cadence, low), key_at(cadence, high), tier, digest, attempt, spared))
     return sorted(plans, key=lambda plan: (_RANK[plan.tier], -start_of(plan.last).timestamp(), *_name(plan)))
 
 
-def _pieces(numbers: Sequence[int], most: int) -> Iterable[tuple[int, int]]:
-    """Contiguous ranges of sorted partition numbers. Cut at multiples of `most`, so that endpoints with different gaps still share runs."""
+def _pieces(numbers: Sequence[int], current: Collection[int], most: int) -> Iterable[Piece]:
+    """Ranges of sorted partition numbers, with nothing but current ones between them. Cut at multiples of `most`, so that endpoints with different gaps
+    still share runs."""
     first = last = numbers[0]
     for number in numbers[1:]:
-        if number != last + 1 or number // most != last // most:
+        if number // most != last // most or any(between not in current for between in range(last + 1, number)):
             yield first, last
             first = number
         last = number
     yield first, last
+
+
+def _joined(pieces: Mapping[Piece, list[str]], asked: Mapping[str, Mapping[int, Decision]], current: Mapping[str, set[int]]) -> Mapping[Piece, list[str]]:
+    """One range for all of a stretch, if all that it holds beside what is asked for is current, and that is not most of it by far."""
+    endpoints = [endpoint for members in pieces.values() for endpoint in members]
+    if len(pieces) == 1 or len(set(endpoints)) < len(endpoints):
+        return pieces
+    low, high = min(low for low, _ in pieces), max(high for _, high in pieces)
+    within = range(low, high + 1)
+    wanted = sum(number in asked[endpoint] for endpoint in endpoints for number in within)
+    if wanted * _THIN < len(endpoints) * len(within):
+        return pieces
+    whole = all(number in asked[endpoint] or number in current.get(endpoint, ()) for endpoint in endpoints for number in within)
+    return {(low, high): endpoints} if whole else pieces

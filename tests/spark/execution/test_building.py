@@ -268,6 +268,19 @@ def test_volume_warns_by_the_same_hour_of_earlier_days(shop: Workshop, plays: De
     assert "1 rows, fewer than the usual" in volume.description
 
 
+def test_spared_partitions_of_a_range_are_left_as_they_are(shop: Workshop, plays: Declared) -> None:
+    fill(shop, h00=["a"], h01=["a"], h02=["a"])
+    shop.build(plays, H0, H1)
+    before = shop.platform.ledger.partitions.published("charts/plays", [H1])
+    fill(shop, h00=["a", "b"], h01=["a", "b"], h02=["a"])
+    results = shop.build(plays, H0, H1, H2, trigger="late", spared=frozenset({H1, H2}))
+    # H2 was never published: there is nothing to spare.
+    assert {key: each.outcome for key, each in results.items()} == {H0: "published", H1: "skipped", H2: "published"}
+    assert (results[H1].reason, results[H1].rows) == ("not asked for, left alone", 1)
+    assert shop.platform.ledger.partitions.published("charts/plays", [H1]) == before
+    assert [(row["hour"], row["track"]) for row in shop.rows()] == [(H0, "a"), (H0, "b"), (H1, "a"), (H2, "a")]
+
+
 def test_keys_of_another_cadence_are_refused(shop: Workshop, plays: Declared) -> None:
     with pytest.raises(WrongPartition, match="charts/plays is hourly: 2026-10-01 is no partition of it"):
         shop.build(plays, "2026-10-01")

@@ -17,7 +17,7 @@ from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Counts, Published
 from sensors.alerts import alerts_sensor
 from sensors.late_data import Cursor, decide_on, readers
-from sensors.run_tags import REQUEST, TRIGGER
+from sensors.run_tags import REQUEST, TRIGGER, spared_read
 from tests.system.dagster.domains import loaded
 
 NOW = datetime(2024, 10, 10, 12, 30, tzinfo=UTC)
@@ -181,6 +181,22 @@ def test_late_rows_of_an_old_hour_are_followed_to_its_readers(world: World) -> N
     world.publish(PLAYS, [old])  # same content as before: the wave stops here
     quiet = world.sensor()
     assert (PLAYS_DAY, "2024-10-02", "2024-10-02") not in (asked(quiet.run_requests) if quiet.run_requests else set())
+
+
+def test_scattered_late_hours_are_one_run_that_spares_the_hours_between(world: World) -> None:
+    present, world.now = world.now, world.now - timedelta(days=7)
+    hours = keys_between("2024-10-02T00", "2024-10-02T23")
+    late, late_too = hours[3], hours[9]
+    for hour in (late, late_too):
+        world.land(hour, 1000)
+    world.publish(PLAYED, hours, rows=1000)
+    world.now = present
+    world.sensor()
+    world.land(late, 50)
+    world.land(late_too, 50)
+    (request,) = world.sensor().run_requests
+    assert asked([request]) == {(PLAYED, late, late_too)}
+    assert spared_read(request.tags) == {PLAYED: frozenset(hours[4:9])}
 
 
 def test_a_trickle_is_held_until_its_settle_age_and_not_forgotten(world: World) -> None:

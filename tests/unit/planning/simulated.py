@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from platform_defs.contracts.contract import Contract, Input, Tier
-from platform_defs.contracts.partitions import keys_between
 from platform_defs.planning.requests import RunRequestPlan
 from platform_defs.planning.touched import Place
 from tests.fixtures.contracts import DAY, HOUR, as_of, endpoint, event, lateness, reads
@@ -38,7 +37,7 @@ class Request:
 
     @property
     def places(self) -> list[Place]:
-        return [(key, partition) for key in self.plan.endpoints for partition in keys_between(self.plan.first, self.plan.last)]
+        return self.plan.places
 
 
 @dataclass

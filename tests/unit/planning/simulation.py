@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.partitions import index_of, key_of, keys_between
+from platform_defs.contracts.partitions import index_of, key_of
 from platform_defs.planning.facts import Counts, InFlight, Landed, Pause, Published, Receiver, Trouble
 from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing, gaps
 from platform_defs.planning.inputs import view_inputs
@@ -300,7 +300,7 @@ class Simulation(Held):
             if each.ask:
                 self.check_may_be_asked(each)
         plans = plan_tick(decisions, self.world.contracts, self.graph.level, Room())
-        asked = [(key, partition) for plan in plans for key in plan.endpoints for partition in keys_between(plan.first, plan.last)]
+        asked = [place for plan in plans for place in plan.places]
         self._hold(len(asked) == len(set(asked)), f"asked for twice in one tick: {asked}")
         self._hold(set(asked) == {(each.endpoint, each.partition) for each in decisions if each.ask}, "plans are not what was decided")
         for plan in plans:

@@ -104,7 +104,7 @@ def test_every_partition_that_is_over_has_one_state(world: World) -> None:
 def test_plans_cover_exactly_what_is_asked_for(world: World) -> None:
     decisions = list(world.decide(at(23.5, day=2)).values())
     plans = plan_requests(decisions, world.contracts)
-    covered = [(endpoint_, key) for plan in plans for endpoint_ in plan.endpoints for key in keys_between(plan.first, plan.last)]
+    covered = [place for plan in plans for place in plan.places]
     assert sorted(covered) == sorted((each.endpoint, each.partition) for each in decisions if each.ask)
     level = levels(world.contracts.values())
     for plan in plans:

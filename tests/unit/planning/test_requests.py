@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.contracts.partitions import hours_of, index_of, keys_between
+from platform_defs.contracts.partitions import hours_of, index_of
 from platform_defs.planning.levels import levels
 from platform_defs.planning.requests import MAX_PARTITIONS, MAX_RUNS, Room, RunRequestPlan, plan_tick
 from platform_defs.planning.states import Decision
@@ -38,7 +38,7 @@ def drained(asked: set[Place], contracts: dict[str, Contract], room: Room, ticks
 
 
 def places(plans: Iterable[RunRequestPlan]) -> list[Place]:
-    return [(key, hour) for plan in plans for key in plan.endpoints for hour in keys_between(plan.first, plan.last)]
+    return [place for plan in plans for place in plan.places]
 
 
 def graph(endpoints: int, depth: int) -> dict[str, Contract]:
@@ -116,3 +116,35 @@ def test_a_run_is_no_longer_and_no_wider_than_it_may_be_whatever_the_cut() -> No
         for plan in asks:
             assert len(plan.endpoints) <= 50
             assert index_of(plan.last) - index_of(plan.first) < 24
+
+
+def scattered(key: str, *asked: str, held: tuple[str, ...] = ()) -> list[Decision]:
+    """Decisions on a day's hours: these ask, `held` are stale and settle later, all others are current."""
+    states = {**dict.fromkeys(HOURS[:24], S.CURRENT), **dict.fromkeys((*asked, *held), S.STALE)}
+    return [Decision(key, hour, state, "", ask=hour in asked) for hour, state in states.items()]
+
+
+def test_scattered_hours_share_a_run_that_spares_the_current_ones_between_them() -> None:
+    contracts = {"a/x": endpoint("a/x")}
+    (plan,) = plan_tick(scattered("a/x", HOURS[3], HOURS[7], HOURS[8]), contracts, levels(contracts.values()), Room())
+    assert (plan.first, plan.last, plan.partitions) == (HOURS[3], HOURS[8], 3)
+    assert plan.places == [("a/x", HOURS[3]), ("a/x", HOURS[7]), ("a/x", HOURS[8])]
+    assert plan.spared == (("a/x", HOURS[4]), ("a/x", HOURS[5]), ("a/x", HOURS[6]))
+
+
+def test_what_is_not_current_parts_a_range() -> None:
+    contracts = {"a/x": endpoint("a/x")}
+    plans = plan_tick(scattered("a/x", HOURS[3], HOURS[7], held=(HOURS[5],)), contracts, levels(contracts.values()), Room())
+    assert sorted((plan.first, plan.last) for plan in plans) == [(HOURS[3], HOURS[3]), (HOURS[7], HOURS[7])]
+
+
+def test_endpoints_with_other_gaps_share_a_run_unless_most_of_it_would_be_spared() -> None:
+    contracts = {key: endpoint(key) for key in ("a/x", "a/y")}
+    level = levels(contracts.values())
+    near = [*scattered("a/x", HOURS[3], HOURS[5]), *scattered("a/y", HOURS[4])]
+    (plan,) = plan_tick(near, contracts, level, Room())
+    assert (plan.endpoints, plan.first, plan.last, plan.partitions) == (("a/x", "a/y"), HOURS[3], HOURS[5], 3)
+    far = [*scattered("a/x", HOURS[1]), *scattered("a/y", HOURS[20])]
+    assert [plan.partitions for plan in plan_tick(far, contracts, level, Room())] == [1, 1]
+    mixed = [*scattered("a/x", HOURS[3], HOURS[5]), *scattered("a/y", HOURS[4], held=(HOURS[3],))]
+    assert sorted(plan.endpoints for plan in plan_tick(mixed, contracts, level, Room())) == [("a/x",), ("a/y",)]

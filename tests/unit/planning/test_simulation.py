@@ -74,5 +74,5 @@ def test_it_notices_a_reader_built_before_its_inputs(monkeypatch: pytest.MonkeyP
 
 
 def test_it_notices_rebuilds_without_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(states, "late_rows", lambda policy, published, landed, now: Late(max(0, (landed.rows if landed else 0) - published.rows), True, now))
+    monkeypatch.setattr(states, "late_rows", lambda policy, published, landed, now: Late(1, True, now))
     assert broken()
