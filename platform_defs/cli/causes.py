@@ -21,7 +21,7 @@ class Cause:
     Attributes:
         state: `refused`, `failed`, `stuck`, or `overdue`: past its deadline though it waits for no other partition and
             nothing is under way.
-        reason: in words, with what to do.
+        reason: in words, of the newest of them, with what becomes of it.
         partitions: of this endpoint with this reason, in order.
         waiting: how many partitions of other endpoints wait for these. datasets: which endpoints those are.
     """
@@ -65,7 +65,9 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble], pau
         if each.paused:
             continue
         if each.state in _BROKEN:
-            broken[place] = (each.state, each.reason)
+            # Some of them may be tried again already: what is broken is the same thing.
+            same = troubles.get(place)
+            broken[place] = (each.state, same.reason if same is not None and same.state == each.state else each.reason)
         elif each.overdue and not each.waiting_for and each.state not in _UNDER_WAY:
             broken[place] = (PartitionState.OVERDUE, each.reason)
     behind = _behind(known, broken.keys())
@@ -76,7 +78,9 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble], pau
     for (endpoint, state, reason), places in groups.items():
         waiting = set().union(*(behind[place] for place in places))
         datasets = tuple(sorted({dataset for dataset, _ in waiting}))
-        found.append(Cause(endpoint, state, reason, tuple(sorted(partition for _, partition in places)), len(waiting), datasets))
+        newest = known.get(max(places, key=lambda place: place[1]))
+        said = newest.reason if newest is not None and newest.state == state else reason
+        found.append(Cause(endpoint, state, said, tuple(sorted(partition for _, partition in places)), len(waiting), datasets))
     return sorted(found, key=lambda cause: (-cause.waiting, cause.endpoint, cause.partitions))
 
 

@@ -136,21 +136,20 @@ def _show(found: Sequence[Cause], rest: Sequence[Resting], silent: Sequence[str]
         waiting, datasets = sum(cause.waiting for cause in found), {name for cause in found for name in cause.datasets}
         out.print(
             f"[red]{_count(len(found), 'thing')} broken[/red]"
-            + (f"; {_count(waiting, 'partition')} of {_count(len(datasets), 'dataset')} wait for it." if waiting else ".")
+            + (f"; {_count(waiting, 'partition')} of {_count(len(datasets), 'dataset')} {_wait(waiting)} for it." if waiting else ".")
         )
         for cause in found[:_CAUSES_SHOWN]:
             out.print(f"  {cause.endpoint} [red]{cause.state}[/red] {_span(cause.partitions)}", markup=True)
             out.print(f"      {cause.reason}", markup=False)
+            out.print(f"      ./backline why {cause.endpoint} {cause.partitions[-1]}", markup=False)
             if cause.waiting:
-                out.print(
-                    f"      {_count(cause.waiting, 'partition')} wait for it: {', '.join(cause.datasets[:5])}{' ...' if len(cause.datasets) > 5 else ''}",
-                    markup=False,
-                )
+                readers = f"{', '.join(cause.datasets[:5])}{' ...' if len(cause.datasets) > 5 else ''}"
+                out.print(f"      {_count(cause.waiting, 'partition')} {_wait(cause.waiting)} for it: {readers}", markup=False)
         if len(found) > _CAUSES_SHOWN:
             out.print(f"  and {len(found) - _CAUSES_SHOWN} more: ./backline status --json")
     for each in rest:
         until = f" until {each.pause.until:%Y-%m-%d %H:%M}" if each.pause.until else ""
-        waits = f"; {_count(each.waiting, 'partition')} of {', '.join(each.datasets[:5])} wait for it" if each.waiting else ""
+        waits = f"; {_count(each.waiting, 'partition')} of {', '.join(each.datasets[:5])} {_wait(each.waiting)} for it" if each.waiting else ""
         out.print(f"{each.pause.name} is paused since {each.pause.since:%Y-%m-%d %H:%M}{until}: {each.pause.why}", markup=False)
         out.print(f"      {_count(each.partitions, 'partition')} left alone{waits}; ./backline resume {each.pause.name}", markup=False)
     states = ("current", "waiting", "due", "requested", "running", "stale", "outdated", "refused", "failed", "stuck", "overdue", "paused")
@@ -172,6 +171,10 @@ def _number(value: int) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _wait(number: int) -> str:
+    return "waits" if number == 1 else "wait"
 
 
 def _span(partitions: Sequence[str]) -> str:

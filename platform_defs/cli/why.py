@@ -74,7 +74,9 @@ def screen(found: Explanation, pages: str | None) -> Iterator[str]:
     if found.inputs:
         yield from _block("from", [line for each in found.inputs for line in _input(each, built=found.built is not None)])
     if found.tries and (found.built is None or found.tries[0].run_id != found.built.run_id):
-        yield from _block("tries", [f"{_at(each.at)} {each.outcome} by run {each.run_id}{f': {each.reason}' if each.reason else ''}" for each in found.tries])
+        told = [f"{_at(each.at)} {each.outcome} by run {each.run_id}{f': {each.reason}' if each.reason else ''}" for each in found.tries]
+        last = found.tries[0]
+        yield from _block("tries", [*told, f"all that was said: ./backline logs {last.run_id[:8]}"] if last.outcome == "failed" else told)
     yield from _block("read by", [_reader(each) for each in found.readers] or ["nobody"])
 
 

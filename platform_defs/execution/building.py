@@ -378,7 +378,7 @@ class _Build:
             endpoint=self._key,
             partition=result.key,
             state=result.outcome,
-            reason=result.reason or result.warned or None,
+            reason=(result.failure.remembered if result.failure else result.reason) or result.warned or None,
             kind=result.failure.kind.value if result.failure else None,
             published=version,
             inputs=planned.digest if planned else None,

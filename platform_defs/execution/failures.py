@@ -185,7 +185,7 @@ def disk_words(error: BaseException) -> str | None:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, shortened; Spark appends plans and stacks."""
     lines = str(error).strip().splitlines()
-    line = lines[0].strip() if lines else "no message"
+    line = lines[0].strip().rstrip(";") if lines else "no message"
     return line if len(line) <= _LINE else f"{line[:_LINE]}..."
 
 

@@ -49,6 +49,10 @@ AUTHOR_KINDS = frozenset(
 )
 
 
+# Of these the action is more than that it is tried again, or that a function that raised is to be mended.
+_ADVISED = (AUTHOR_KINDS - {FailureKind.RAISED}) | {FailureKind.DISK, FailureKind.SEGMENTS_GONE, FailureKind.UNACCOUNTED}
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why one partition of one endpoint failed or was refused.
@@ -74,6 +78,11 @@ class Failure:
     def by_author(self) -> bool:
         """Whether only new code or new input helps: such a partition is stuck at once, not retried."""
         return self.kind in AUTHOR_KINDS
+
+    @property
+    def remembered(self) -> str:
+        """What the ledger keeps of it and `status` and `why` show: why, and what to do where that is not plain. The same for all partitions it is true of."""
+        return f"{self.why}. {self.action}" if self.kind in _ADVISED else self.why
 
     @property
     def words(self) -> str:

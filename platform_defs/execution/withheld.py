@@ -58,7 +58,7 @@ class RunLog:
         again = kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED)
         action = "It is tried again by itself" if again else "Mend what it names: only new code or new input helps"
         if kind is FailureKind.DISK:
-            why, action = f"a disk takes nothing: {disk_words(error)} ({said(error, module_file)})", ROOM
+            return Failure(kind, endpoint, function, key, f"a disk takes nothing: {disk_words(error)} ({said(error, module_file)})", ROOM)
         return Failure(kind, endpoint, function, key, why, f"{action}; the text is in `backline logs {self.run_id}`")
 
 

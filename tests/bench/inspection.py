@@ -60,12 +60,12 @@ def inspection(rounds: int, rows: int) -> Measured:
     """
     columns, unique, _ = read_schema(Charted)
     schema = Charted.to_schema()
-    compiled = compile_model(contract(*columns, unique=unique, key="bench/charted"), schema)
     with tempfile.TemporaryDirectory(prefix="backline-bench-") as name:
         folder = Path(name)
         with SparkServer(SparkServerSettings(folder=folder / "spark", log=folder / "spark.log")) as server:
             engine = SparkEngines(server.url, server.url).engine("lake")
             session = engine.session("bench")
+            compiled = compile_model(contract(*columns, unique=unique, key="bench/charted"), schema)
             large, small = _staged(session, folder / "large", HOURS[:1], rows), _staged(session, folder / "small", HOURS, rows // 100)
             figures = [
                 _compared(f"rows judged a second, one hour of {rows:,}", rows, rounds, large, compiled, schema, HOURS[:1]),

@@ -75,3 +75,11 @@ def test_what_is_paused_is_not_broken_and_tells_what_waits_for_it() -> None:
     assert causes(decisions, {("a/a", "2026-01-01T00"): trouble("stuck")}, {"a/a", "a/b"}) == []
     found = resting(decisions, {"a/a": pause, "a/b": pause}, [pause, other])
     assert [(each.pause, each.partitions, each.waiting, each.datasets) for each in found] == [(pause, 2, 2, ("b/b", "c/c")), (other, 0, 0, ())]
+
+
+def test_what_is_tried_again_already_is_no_other_cause() -> None:
+    again = Decision("a/a", HOURS[1], PartitionState.STUCK, "it raised; new input since: tried again", ask=True)
+    still = Decision("a/a", HOURS[0], PartitionState.STUCK, "it raised; waits for a person")
+    same = Trouble("stuck", "it raised", 1, datetime(2026, 10, 1, tzinfo=UTC), None, None, None, "run")
+    (found,) = causes([still, again], {("a/a", hour): same for hour in HOURS[:2]})
+    assert (found.partitions, found.reason) == (tuple(HOURS[:2]), again.reason)
