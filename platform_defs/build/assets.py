@@ -98,7 +98,10 @@ def _together(context: dg.AssetExecutionContext, work: Work, beside: Mapping[str
     """What the run is to build: partitions are the run's, so they are the same for all."""
     cadence = work.declared.contract.cadence
     found = [beside[step] for step in steps_of(context) if step in beside]
-    return [replace(work, declared=declared) for declared in found if declared.contract.cadence == cadence]
+    spared = spared_read(context.run.tags)
+    return [
+        replace(work, declared=declared, spared=spared.get(declared.contract.key, frozenset())) for declared in found if declared.contract.cadence == cadence
+    ]
 
 
 def _deps(contract: Contract) -> list[dg.AssetDep]:

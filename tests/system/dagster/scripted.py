@@ -38,7 +38,8 @@ def home() -> Path:
 def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
     """Publishes every key, but refuses what the script says and skips what is published, unless a person clicked or forced it."""
     key = work.declared.contract.key
-    asked = {"key": key, "keys": work.keys, "trigger": work.trigger, "force": work.force, "request_id": work.request_id, "run": work.run_id}
+    asked = {"key": key, "keys": work.keys, "spared": sorted(work.spared), "trigger": work.trigger, "force": work.force}
+    asked |= {"request_id": work.request_id, "run": work.run_id}
     folder = home() / "built"
     folder.mkdir(exist_ok=True)
     (folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json").write_text(json.dumps(asked))

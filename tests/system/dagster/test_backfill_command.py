@@ -108,6 +108,7 @@ def test_force_reaches_the_builder(scripted: RunningDagster, ledger: Ledger) -> 
     assert asked(scripted)[-1] | {"run": None} == {
         "key": "music/plays",
         "keys": hours_of(one)[5:7],
+        "spared": [],
         "trigger": "command",
         "force": True,
         "request_id": None,
