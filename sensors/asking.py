@@ -13,6 +13,7 @@ from datetime import timedelta
 import dagster as dg
 
 from platform_defs.contracts.partitions import Cadence
+from platform_defs.lake.layout import Lake
 from platform_defs.ledger.attended import end_dead
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.requests import Request
@@ -23,6 +24,7 @@ from platform_defs.planning.states import Decision
 from sensors.run_tags import REQUEST, PlannedTrigger, planned_tags
 
 OpenLedger = Callable[[], Ledger]
+OpenLake = Callable[[], Lake]
 
 # A request without a run after this long was lost with the tick that opened it: it is asked for anew. While Dagster knows a queued or running run of it,
 # however old, it stays.

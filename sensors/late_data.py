@@ -1,4 +1,5 @@
-"""One sensor per domain that follows the ledger: late rows of its events, and changed content of anything it reads, however old the partition.
+"""One sensor per domain that follows the ledger: late rows of its events, changed content of anything it reads, however old the partition; and what is
+changed in its tables past the platform.
 
 A tick takes what changed since its cursor, asks the planner about just the partitions that may have become stale, and keeps in its cursor those that
 are not settled yet: to be looked at again at the next tick (asked for, being built) or at a known instant (a settle age, the next try). Schedules look at
@@ -15,13 +16,16 @@ from pydantic import BaseModel, ConfigDict
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, cadence_of, index_of, key_at, keys_between, ranges, start_of, window_of
+from platform_defs.lake.layout import Lake
 from platform_defs.ledger.landing import LandedChange
 from platform_defs.ledger.ledger import Ledger
+from platform_defs.ledger.outside import changed_outside, note_changes
 from platform_defs.ledger.partitions import ContentChange
 from platform_defs.planning.requests import MAX_KEYS
 from platform_defs.planning.states import Decision, decide
+from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place, Readers, Unsettled, unsettled
-from sensors.asking import Knowledge, OpenLedger, ask, in_words, run_request, settle
+from sensors.asking import Knowledge, OpenLake, OpenLedger, ask, in_words, run_request, settle
 
 INTERVAL_SECONDS = 10
 # What one tick may look at. With more in hand it leaves the changes for later ticks.
@@ -40,6 +44,7 @@ class Cursor(BaseModel):
         landed, content: how far it has read the ledger's changes.
         pending: endpoint -> ranges of its partitions that are looked at at the next tick.
         later: endpoint -> ranges that are not settled before an instant, with that instant in minutes since 1970.
+        looked: the minute in which it last looked at tables' own logs.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +53,7 @@ class Cursor(BaseModel):
     content: int = 0
     pending: dict[str, list[tuple[str, str]]] = {}
     later: dict[str, list[tuple[str, str, int]]] = {}
+    looked: int = 0
 
     @property
     def partitions(self) -> set[Place]:
@@ -71,8 +77,8 @@ class Cursor(BaseModel):
         return self.model_copy(update={"pending": _spans(soon), "later": spans})
 
 
-def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition], ledger: OpenLedger) -> dg.SensorDefinition:
-    """The sensor of a domain, which asks for runs of these jobs."""
+def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition], ledger: OpenLedger, lake: OpenLake | None = None) -> dg.SensorDefinition:
+    """The sensor of a domain, which asks for runs of these jobs. `lake`: whose tables are looked at for changes past the platform; None: none."""
     knowledge = Knowledge()
 
     @dg.sensor(
@@ -86,6 +92,8 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         with_ledger = ledger()
         now = with_ledger.store.clock()
         before = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
+        if lake is not None:
+            before = look_outside(with_ledger, lake(), domain, before, now)
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         looked_at = decide_on(with_ledger, after.partitions)
@@ -100,6 +108,13 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         return dg.SensorResult(skip_reason=dg.SkipReason(words), asset_events=events, cursor=cursor)
 
     return tick
+
+
+def look_outside(ledger: Ledger, lake: Lake, domain: str, before: Cursor, now: datetime) -> Cursor:
+    """The cursor with what of the domain was changed past the platform: a share of its tables is looked at each minute (all of a small domain's)."""
+    if before.looked != (minute := int(now.timestamp()) // 60):
+        note_changes(ledger, lake, swept((key for key, contract in ledger.registry.current().items() if contract.domain == domain), now))
+    return before.model_copy(update={"looked": minute}).holding(before.partitions | changed_outside(ledger, domain), before.waiting)
 
 
 def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
@@ -121,7 +136,7 @@ def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[
             touched.update(readers_.of(change.endpoint, change.partition))
     held = {(endpoint, key) for endpoint, key in touched if endpoint in contracts and window_of(key).cadence == contracts[endpoint].cadence}
     rest = {place: at for place, at in waiting.items() if place not in touched}
-    return mine, content, Cursor(landed=to[0], content=to[1]).holding(held, rest)
+    return mine, content, Cursor(landed=to[0], content=to[1], looked=before.looked).holding(held, rest)
 
 
 def settled(cursor: Cursor, left: Unsettled) -> Cursor:

@@ -11,7 +11,7 @@ from platform_defs.build.assets import Builder, asset_key, asset_of, op_name
 from platform_defs.build.housekeeping import retention_job, retention_schedule
 from platform_defs.build.loading import known_contracts, load_applied
 from platform_defs.build.partitions import Partitions, partitions_of
-from platform_defs.build.platform import process_ledger, resources_at
+from platform_defs.build.platform import process_lake, process_ledger, resources_at
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, window_of
 from sensors.alerts import alerts_sensor
@@ -45,7 +45,7 @@ def build_defs(
         known: contracts of other domains by key; what a domain reads of them is shown with their partitions. None: the registry's.
         resources: replace the resources of that name.
         builder: replaces `execution.building.build`.
-        ledger: what schedules and sensors ask; None: the running platform's, opened once per process.
+        ledger: what schedules and sensors ask, without a lake; None: the running platform's, opened once per process, and its lake.
         planned: whether there are schedules and sensors at all.
 
     Raises:
@@ -62,6 +62,7 @@ def build_defs(
     beside = {op_name(key): declared for key, declared in loaded.declared.items()}
     assets = [asset_of(declared, partitions[declared.contract.cadence], builder, beside) for declared in loaded.declared.values()]
     jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
+    lake = process_lake() if ledger is None else None
     ledger, retention = process_ledger() if ledger is None else ledger, retention_job(loaded.name)
     return dg.Definitions(
         assets=[*assets, *_neighbours(loaded, contracts)],
@@ -69,7 +70,7 @@ def build_defs(
         schedules=[*(planned_schedule(loaded.name, cadence, ledger) for cadence in jobs), retention_schedule(loaded.name, retention)]
         if planned and jobs
         else [],
-        sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger), alerts_sensor(loaded.name, ledger)] if planned and jobs else [],
+        sensors=[late_data_sensor(loaded.name, list(jobs.values()), ledger, lake), alerts_sensor(loaded.name, ledger)] if planned and jobs else [],
         resources={**resources_at(), **(resources or {})},
         # One process a run: a step per process would import everything again for each asset.
         executor=dg.in_process_executor,

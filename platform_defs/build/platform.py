@@ -12,6 +12,7 @@ import dagster as dg
 
 from platform_defs.execution.overlap import Overlap
 from platform_defs.execution.platform import Platform
+from platform_defs.lake.layout import Lake
 from platform_defs.ledger.ledger import Ledger
 from resources.engines import EnginesResource
 from resources.lake import LakeResource
@@ -82,6 +83,11 @@ def resources_at(home: str = "") -> Mapping[str, Any]:
 def process_ledger(home: str = "") -> Callable[[], Ledger]:
     """Gives the running platform's ledger, opened at the first call and kept: a tick must not read the whole registry and connect again each time."""
     return functools.cache(lambda: Ledger(settings_at(home).ledger_url))
+
+
+def process_lake(home: str = "") -> Callable[[], Lake]:
+    """Gives the running platform's lake, found at the first call."""
+    return functools.cache(lambda: Lake(settings_at(home).lake))
 
 
 def now() -> datetime:

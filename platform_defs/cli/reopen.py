@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def reopen(event: str, hour: str, why: str | None, dry_run: bool, as_json: bool) -> None:
-    """Take the late rows of HOUR that were parked in EVENT's late table into its own: the planner rebuilds the hour with them, then what reads it.
+    """Take the late rows of HOUR that were parked in EVENT's late table into its own: the planner builds the hour with them, then what reads it.
 
-    Rows are parked that were sealed after the last settle age of their hour. What comes later still is parked again.
+    Rows are parked that were sealed after the last settle age of their hour. What comes later still is parked again. It needs no landing: where
+    segments of the hour are gone, the late table's rows join the published ones, as copies of one event do anywhere.
 
     \b
     ./backline reopen listening/track_played 2026-10-01T03 --dry-run
@@ -29,11 +30,11 @@ def reopen(event: str, hour: str, why: str | None, dry_run: bool, as_json: bool)
     """
     from platform_defs.cli.live import running_settings
     from platform_defs.cli.speech import show_json
-    from platform_defs.contracts.partitions import PartitionKeyError
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
     from platform_defs.ledger.decisions import DecisionRefused, reopenable
     from platform_defs.ledger.decisions import reopen as decide
+    from platform_defs.planning.places import NotItsPartition
 
     if not dry_run and not why:
         raise click.UsageError(f"say why {event} {hour} is reopened: --why TEXT; or look first: --dry-run")
@@ -42,7 +43,7 @@ def reopen(event: str, hour: str, why: str | None, dry_run: bool, as_json: bool)
     try:
         found = reopenable(ledger, event, hour) if dry_run else decide(ledger, Lake(settings.lake), event, hour, str(why))
         paused = ledger.pauses.of([event]).get(event)
-    except PartitionKeyError as error:
+    except NotItsPartition as error:
         raise click.UsageError(str(error)) from error
     except DecisionRefused as error:
         raise click.ClickException(str(error)) from error
@@ -59,12 +60,15 @@ def reopen(event: str, hour: str, why: str | None, dry_run: bool, as_json: bool)
 
 def told(found: Reopenable, *, dry_run: bool) -> Iterator[str]:
     """A reopening in lines."""
-    rows, segments = _count(found.rows, "row"), _count(found.segments, "segment")
+    rows = _count(found.rows, "row") + (f" in {_count(found.segments, 'segment')}" if found.whole else "")
     lane = f"; {found.in_lane:,} of them lie in the late table" if found.in_lane else ""
+    if not found.whole:
+        lane += "; segments of the hour are gone, so they join what is published of it"
     if dry_run:
-        yield f"{found.event} {found.hour}: {rows} in {segments} would be taken in, less copies and bad lines{lane}."
+        yield f"{found.event} {found.hour}: {rows} would be taken in, less copies and bad lines{lane}."
     else:
-        yield f"{found.event} {found.hour} is reopened: {rows} in {segments} are part of its next build, which is asked for within a tick{lane}."
+        are = "is" if found.rows == 1 else "are"
+        yield f"{found.event} {found.hour} is reopened: {rows} {are} part of its next build, which is asked for within a tick{lane}."
     if not found.readers:
         yield "Nothing that was built reads it."
         return

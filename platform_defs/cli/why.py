@@ -127,7 +127,7 @@ def _landed(found: Explanation, landing: LandingUse) -> Iterator[str]:
     if landing.reopened_at:
         yield f"reopened at {_at(landing.reopened_at)}"
     if landing.expired:
-        yield "segments of it are past landing's retention: it cannot be built from landing again"
+        yield "segments of it are past landing's retention: it cannot be built from landing again; what is late still joins it or is parked"
     if landing.rejected:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(landing.rejected.items()))
         yield f"turned away by receivers on that day: {reasons} (./backline failed list --type {found.endpoint})"

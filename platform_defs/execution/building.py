@@ -182,6 +182,8 @@ class _Build:
                 self._fail(key, plan, None)
             elif why := why_current(self._asked, plan.digest, self._contract.code_version, published.get(key), key not in changed):
                 self._skip(key, why, published[key])
+            elif plan.refusal is not None and key not in changed:
+                self._fail(key, plan.refusal, None)
             else:
                 planned[key] = plan
         return planned
@@ -240,10 +242,11 @@ class _Build:
             judged, failed = publisher.judge(planned, staged)
             good = [each for each in judged.values() if each.failure is None]
             version, idle = 0, True
+            beside: Mapping[str, Mapping[str, str]] = {}
             if good:
                 try:
                     version = publisher.commit(good, before, fence, self._guard(fence))
-                    self._step.published([each.found.key for each in good], run)
+                    beside = self._step.published([each.found.key for each in good], run)
                 except FenceLost:
                     raise
                 except Exception as error:  # noqa: BLE001 - nothing of it is recorded, so all of it is done again
@@ -251,7 +254,7 @@ class _Build:
                     failed |= {each.found.key: self._blame.publishing(each.found.key, error) for each in good}
                     good = []
         at = self._platform.clock()
-        published = {each.found.key: publisher.version_of(each, version, at) for each in good}
+        published = {each.found.key: publisher.version_of(each, version, at, beside.get(each.found.key, {})) for each in good}
         refused = [each for each in judged.values() if each.refused]
         publisher.record(published, refused if self._work.origin == "built" else [], fence, at)
         share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
@@ -411,7 +414,8 @@ class _Build:
         return key in self._platform.ledger.leases.of_run(self._work.run_id).get(self._key, [])
 
     def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
-        return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items()}}
+        params = {item.param for item in self._contract.inputs}
+        return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items() if param in params}}
 
 
 def _total(planned: Iterable[Planned]) -> int | None:

@@ -68,8 +68,9 @@ class EndpointStep:
                 self._platform.engines.engine(self.zone).interrupt(run.run_id)
                 raise
 
-    def published(self, keys: Sequence[str], run: StepRun) -> None:
+    def published(self, keys: Sequence[str], run: StepRun) -> Mapping[str, Mapping[str, str]]:
         """Nothing: an endpoint has no other lane."""
+        return {}
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -203,8 +203,9 @@ class ImportStep:
         good = [each for each in planned if each.key not in answers]
         return answers | (self._staged(good, run) if good else {})
 
-    def published(self, keys: Sequence[str], run: StepRun) -> None:
+    def published(self, keys: Sequence[str], run: StepRun) -> Mapping[str, Mapping[str, str]]:
         """Nothing: an endpoint has no other lane."""
+        return {}
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -1,6 +1,6 @@
-"""The compute step of an event type: which landing segments an hour is made of, whether it may be built, and the late lane.
+"""The compute step of an event type: which landing segments an hour is made of, whether it may be built from them, and the late lane.
 
-How lines become rows is in cleaning. Judging and publishing are building's.
+How lines become rows is in cleaning, how they join what is published in continuing. Judging and publishing are building's.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.execution.cleaning import Batch, Cleaned, Cleaner, SegmentDamaged
+from platform_defs.execution.continuing import LATE, Continuation, Hour, hour_of
 from platform_defs.execution.failures import kind_of
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog
-from platform_defs.lake.columns import name, table_columns
+from platform_defs.lake.columns import lane_ddl
 from platform_defs.lake.engine import Zone
 from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import Segment
@@ -26,7 +27,8 @@ from platform_defs.ledger.landing import SegmentRow
 from platform_defs.planning.closing import closing
 from platform_defs.planning.digest import segments_digest
 from platform_defs.planning.facts import Published
-from platform_defs.planning.lateness import is_parked, reopening_pins
+from platform_defs.planning.lateness import awaits_reopening, is_parked, reopening_pins
+from platform_defs.planning.seals import is_unread, seals_pin
 from platform_defs.privacy.pseudonyms import PrivateFolder
 
 FUNCTION = "intake"
@@ -42,9 +44,13 @@ class IntakeStep:
         self._contract: Contract = work.declared.contract
         self._taking = Taking(self._contract, platform, work.run_id, FUNCTION)
         self._batches: dict[str, Batch] = {}
+        self._hours: dict[str, Hour] = {}
 
     def plan(self, keys: Sequence[str]) -> Mapping[str, Planned | Waiting | Failure]:
-        """The segments of each hour; waiting while a first build would miss some, refused where some no longer exist."""
+        """The segments of each hour; waiting while a first build would miss some.
+
+        An hour that was published, and of whose segments some no longer exist, is continued by what is new, if anything is, and refused otherwise.
+        """
         ledger, event = self._platform.ledger, self._contract.key
         segments, expired = ledger.landing.segments(event, keys), ledger.landing.expired(event, keys)
         published, receivers = ledger.partitions.published(event, keys), ledger.landing.receivers()
@@ -54,33 +60,46 @@ class IntakeStep:
         plans: dict[str, Planned | Waiting | Failure] = {}
         for key in keys:
             without: tuple[str, ...] = ()
-            if key not in published:
+            version, at = published.get(key), reopened.get(key)
+            self._hours.pop(key, None)
+            if version is None:
                 state = closing(key, now, receivers, hold)
                 if not state.closed:
                     plans[key] = Waiting(key, state.waits_for or (f"{event} {key}",), state.words)
                     continue
                 without = state.without
-            batch = self._batch(key, segments[key], published.get(key), reopened.get(key))
-            plans[key] = self._taking.gone(batch, key in expired) or _reopened(self._taking.planned(batch, without), batch, reopened.get(key))
-            self._batches[key] = batch
+            rows = segments[key]
+            batch = self._batch(key, rows, version, at)
+            gone = self._taking.gone(batch, version, expired=key in expired)
+            if gone is not None and version is not None and version.counts is not None:
+                plans[key] = self._continued(key, rows, version, at, gone)
+            else:
+                self._batches[key] = batch
+                plans[key] = gone or self._whole(batch, rows, version, at, without)
         return plans
 
     def compute(self, planned: Sequence[Planned], run: StepRun) -> Mapping[str, Staged | Waiting | Failure]:
-        """All hours in one job; one by one if that fails, so that each fails by itself."""
-        return self._taking.staged([self._batches[each.key] for each in planned], run)
+        """All new segments in one job; one hour by one if that fails, so that each fails by itself. Then what continues a published hour, joined to it."""
+        answers = self._taking.staged([self._batches[each.key] for each in planned], run)
+        for key, hour in self._hours.items():
+            if isinstance(answers.get(key), Staged):
+                answers[key] = self._joined(hour, run)
+        return answers
 
-    def published(self, keys: Sequence[str], run: StepRun) -> None:
-        """Puts the parked rows of these hours into the late lane, replacing what was there: a repeated run changes nothing, a reopened hour has none."""
+    def published(self, keys: Sequence[str], run: StepRun) -> Mapping[str, Mapping[str, str]]:
+        """Puts the parked rows of these hours into the late lane, replacing what was there: a repeated run changes nothing, a reopened hour has none.
+
+        The lane's version is kept beside the hours': rows that were taken in are not found again by a run that comes after one that died here.
+        """
         parked = {key: path for key in keys if (path := self._taking.cleaned[key].late_path) is not None}
         if not parked:
-            return
+            return {}
         files = files_of(self._platform.lake.root)
-        columns = table_columns(self._contract, "late")
-        ddl = ", ".join(f"{name(column.name)} {column.type}" for column in columns)
         for path in parked.values():
             files.make_folder(path)  # there is none where no row of the hour was good
-        frame = run.session.read.schema(ddl).parquet(*parked.values())
-        publish(run.session, self._contract, self._platform.lake.late(self._contract.key), frame, list(parked), run.run_id, run.fence)
+        frame = run.session.read.schema(lane_ddl(self._contract, "late")).parquet(*parked.values())
+        done = publish(run.session, self._contract, self._platform.lake.late(self._contract.key), frame, list(parked), run.run_id, run.fence)
+        return {key: {LATE: str(done.version)} for key in parked}
 
     def close(self) -> None:
         """Deletes the private files."""
@@ -92,14 +111,53 @@ class IntakeStep:
         late = {row.segment.path for row in rows if first is not None and row.sealed_at > first}
         return Batch(key, tuple(row.segment for row in rows), frozenset(late), frozenset(parked), reopened is not None)
 
+    def _whole(self, batch: Batch, rows: Sequence[SegmentRow], version: Published | None, reopened: datetime | None, without: tuple[str, ...]) -> Planned:
+        """An hour that is built from all its segments. Reopened it is another hour than before, though they are the same."""
+        pins = reopening_pins(reopened)
+        segments = [(segment.path, segment.sha256) for segment in batch.segments]
+        planned = self._taking.planned(batch, without, segments_digest([*segments, *pins.items()]))
+        return replace(planned, pins=_beside(rows, version, pins))
 
-def _reopened(planned: Planned, batch: Batch, at: datetime | None) -> Planned:
-    """A reopened hour is another hour than before, though its segments are the same; which reopening it took up is kept beside its version."""
-    if at is None:
-        return planned
-    pins = reopening_pins(at)
-    segments = [(segment.path, segment.sha256) for segment in batch.segments]
-    return replace(planned, digest=segments_digest([*segments, *pins.items()]), pins=pins)
+    def _continued(self, key: str, rows: Sequence[SegmentRow], version: Published, reopened: datetime | None, gone: Failure) -> Planned | Failure:
+        """An hour that cannot be built from its segments: what no build has read yet joins what is published, and so do its parked rows once reopened."""
+        new = [row for row in rows if is_unread(version, row.receiver, row.seal, row.sealed_at)]
+        admits = awaits_reopening(version, reopened)
+        batch = replace(self._batch(key, new, version, reopened), reopened=admits)
+        if self._taking.gone(batch, None, expired=False) is not None:
+            return gone
+        hour = hour_of(self._platform, self._contract, key, version, admits=admits)
+        self._batches[key], self._hours[key] = batch, hour
+        pins = reopening_pins(reopened)
+        fresh = [(row.segment.path, row.segment.sha256) for row in new]
+        digest = segments_digest([("continued", version.inputs.hex()), *fresh, *pins.items()]) if new or admits else version.inputs
+        planned = self._taking.planned(batch, digest=digest)
+        return replace(
+            planned,
+            reads=(*planned.reads, Read(self._contract.key, (key,), hour.table)),
+            pins=_beside(rows, version, pins),
+            rows_in=version.rows + (planned.rows_in or 0) + (version.counts.parked if version.counts else 0),
+            code=version.code,
+            refusal=None if new or admits else gone,
+        )
+
+    def _joined(self, hour: Hour, run: StepRun) -> Staged | Failure:
+        taken, engine = self._taking.cleaned, self._platform.engines.engine(self.zone)
+        try:
+            with engine.tagged(run.session, run.run_id, self._contract.key, hour.key):
+                taken[hour.key] = Continuation(self._contract, self._platform, run).staged(hour, self._batches[hour.key], taken[hour.key])
+        except Exception as error:  # noqa: BLE001 - its text may quote a row
+            failure = self._taking.failure(hour.key, error)
+            if failure.kind is not FailureKind.RAISED:
+                return failure
+            why = f"segments of it are gone, and version {hour.table} of its table, from which its rows would be taken, could not be read: it {failure.why}"
+            return replace(failure, kind=FailureKind.SEGMENTS_GONE, why=why)
+        return taken[hour.key].staged
+
+
+def _beside(rows: Sequence[SegmentRow], version: Published | None, reopening: Mapping[str, str]) -> dict[str, str]:
+    """What is kept beside an hour's version: the seals it has read, where its parked rows are, which reopening it has taken up."""
+    late = {LATE: version.pins[LATE]} if version is not None and LATE in version.pins else {}
+    return {**seals_pin(((row.receiver, row.seal) for row in rows), version), **late, **reopening}
 
 
 class Taking:
@@ -125,12 +183,23 @@ class Taking:
             missing=missing,
         )
 
-    def gone(self, batch: Batch, expired: bool) -> Failure | None:
-        """A refusal if not every segment of the partition is as it was sealed: a part of it must not be published as the whole."""
+    def gone(self, batch: Batch, before: Published | None, *, expired: bool) -> Failure | None:
+        """A refusal if not every segment of the partition is as it was sealed: a part of it must not be published as the whole.
+
+        Args:
+            before: what is published of it, made of so many rows. expired: segments are known to be gone.
+        """
         lost = sum(1 for segment in batch.segments if not self._is_whole(segment))
-        if not lost and not expired:
+        known = before.counts.landed if before is not None and before.counts is not None else 0
+        landed = sum(segment.rows for segment in batch.segments)
+        if lost:
+            why = f"{lost} of its {len(batch.segments)} segments are missing or cut off"
+        elif expired:
+            why = "some of its segments are past the landing's retention"
+        elif known > landed:
+            why = f"it was built from {known} rows, of which the ledger finds {landed} in landing"
+        else:
             return None
-        why = f"{lost} of its {len(batch.segments)} segments are missing or cut off" if lost else "some of its segments are past the landing's retention"
         action = "The published version stays. Restore them (`landing` in Backline's home), or leave the partition as it is"
         return Failure(FailureKind.SEGMENTS_GONE, self._contract.key, self._function, batch.key, why, action)
 

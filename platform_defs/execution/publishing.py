@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -110,18 +111,18 @@ class Publisher:
             ),
         )
 
-    def version_of(self, judged: Judged, version: int, at: datetime) -> Published:
-        """What the ledger keeps of a published partition."""
+    def version_of(self, judged: Judged, version: int, at: datetime, beside: Mapping[str, str] = MappingProxyType({})) -> Published:
+        """What the ledger keeps of a published partition. `beside`: what the step says is kept beside it, over what was planned."""
         return Published(
             content=judged.found.content,
             inputs=judged.planned.digest,
             rows=judged.found.rows,
             version=version,
-            code=self._contract.code_version,
+            code=judged.planned.code or self._contract.code_version,
             built_at=at,
             run_id=self._work.run_id,
             counts=Counts(**judged.counts) if judged.counts else None,
-            pins=dict(judged.planned.pins),
+            pins={**judged.planned.pins, **beside},
             checks_passed=sum(check.passed for check in judged.checks),
             checks_failed=sum(not check.passed for check in judged.checks),
             origin=self._work.origin,

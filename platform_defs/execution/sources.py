@@ -107,8 +107,9 @@ class SourceStep:
                 answers[each.key] = self._failure(each.key, error)
         return answers | (self._taking.staged(batches, run) if batches else {})
 
-    def published(self, keys: Sequence[str], run: StepRun) -> None:
+    def published(self, keys: Sequence[str], run: StepRun) -> Mapping[str, Mapping[str, str]]:
         """Nothing: a source has no late lane."""
+        return {}
 
     def close(self) -> None:
         """Deletes the private files."""

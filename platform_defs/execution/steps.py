@@ -51,6 +51,8 @@ class Planned:
         pins: what a rebuild must choose again, parameter -> snapshot key (`as_of`).
         rows_in, bytes_in: size of what is read, where known.
         missing: who is not in it though it should be, in words ("receiver r2 silent since 02:14"); check `complete` warns with it.
+        code: code version its rows were made by, where that is not the one in force: they are those of the published version.
+        refusal: why it cannot be computed anew, where nothing is new and all there is to do is to put the published rows back.
     """
 
     key: str
@@ -60,6 +62,8 @@ class Planned:
     rows_in: int | None = None
     bytes_in: int | None = None
     missing: tuple[str, ...] = ()
+    code: str | None = None
+    refusal: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,11 @@ class ComputeStep(Protocol):
         What is raised fails every key of the call.
         """
 
-    def published(self, keys: Sequence[str], run: StepRun) -> None:
-        """Called after these keys were committed and before that is recorded, again if the run is repeated (the late lane goes here)."""
+    def published(self, keys: Sequence[str], run: StepRun) -> Mapping[str, Mapping[str, str]]:
+        """Called after these keys were committed and before that is recorded, again if the run is repeated (the late lane goes here).
+
+        Answers what is kept beside the versions of some, as `Planned.pins` is, and in its place.
+        """
 
     def close(self) -> None:
         """Called once at the end, whatever happened: private files and caches go here."""

@@ -61,6 +61,11 @@ def staged_ddl(contract: Contract, *, failed: bool = False, origin: bool = False
     return ", ".join([*parts, f"{partition_column(contract.cadence)} STRING"])
 
 
+def lane_ddl(contract: Contract, lane: Lane) -> str:
+    """Schema of a lane's table, to read files with that will go there."""
+    return ", ".join(f"{name(column.name)} {column.type}" for column in table_columns(contract, lane))
+
+
 def measured_columns(contract: Contract) -> tuple[str, ...]:
     """Columns whose least and greatest value may stand in the table's log: unmarked numbers and times. A minimum is a value."""
     return tuple(c.name for c in contract.columns if c.mark is None and _MEASURED.fullmatch(c.type.strip()))

@@ -31,6 +31,7 @@ class Entry:
         signature: what the committer said of itself (`run`, `fence` and `keys` for a publish, `apply`, `retention`); None: not the platform.
         operation: Delta's name of it, `WRITE`, `DELETE`, `ADD COLUMNS`.
         metrics: Delta's counts, `numOutputRows` among them.
+        touched: of a commit that is not the platform's, the partitions whose rows it changed, by the files it added and removed; None: any.
     """
 
     version: int
@@ -38,12 +39,18 @@ class Entry:
     operation: str
     signature: dict[str, Any] | None
     metrics: dict[str, str]
+    touched: frozenset[str] | None = frozenset()
 
     def may_touch(self, key: str) -> bool:
         """Whether this commit may have changed rows of the partition."""
         if self.signature is None:
-            return True
+            return self.touched is None or key in self.touched
         return key in self.signature.get("keys", ())
+
+    @property
+    def keys(self) -> frozenset[str] | None:
+        """The partitions whose rows it may have changed; None: any."""
+        return self.touched if self.signature is None else frozenset(self.signature.get("keys", ()))
 
 
 def newest(path: str) -> int | None:
@@ -65,8 +72,8 @@ def entries(path: str, after: int = -1) -> list[Entry]:
 def changed_since(path: str, versions: Mapping[str, int]) -> dict[str, Entry]:
     """Of these partitions, each with the version it was last recorded at, those that a later commit may have changed, with the first such commit.
 
-    What changes no row (`backline apply`) or only drops what has expired does not count; neither do publishes of other partitions. A commit that is
-    not the platform's may have changed any. So an answer means: changed from outside, or published by a run that was not recorded.
+    What changes no row (`backline apply`, a compaction) or only drops what has expired does not count; neither do publishes of other partitions. So an
+    answer means: changed from outside, or published by a run that was not recorded.
     """
     if not versions:
         return {}
@@ -126,8 +133,25 @@ def _entry(path: str, version: int) -> Entry:
         if line.startswith(b'{"commitInfo"'):
             info = json.loads(line)["commitInfo"]
             at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
-            return Entry(version, at, info.get("operation", ""), _signature_of(info.get("userMetadata")), info.get("operationMetrics") or {})
-    return Entry(version, datetime.fromtimestamp(0, UTC), "", None, {})
+            said = _signature_of(info.get("userMetadata"))
+            touched = _touched(content) if said is None else frozenset[str]()
+            return Entry(version, at, info.get("operation", ""), said, info.get("operationMetrics") or {}, touched)
+    return Entry(version, datetime.fromtimestamp(0, UTC), "", None, {}, _touched(content))
+
+
+def _touched(content: bytes) -> frozenset[str] | None:
+    """Partitions of the files that a commit added or removed with other rows than there were; None where a file says none."""
+    found = set[str]()
+    for line in content.splitlines():
+        if not line.startswith((b'{"add"', b'{"remove"')):
+            continue
+        ((_, file),) = json.loads(line).items()
+        if file.get("dataChange", True):
+            values = list((file.get("partitionValues") or {}).values())
+            if len(values) != 1 or values[0] is None:
+                return None
+            found.add(values[0])
+    return frozenset(found)
 
 
 def _signature_of(said: str | None) -> dict[str, Any] | None:

@@ -19,7 +19,9 @@ from platform_defs.lake.records import DecisionRecord, write_record
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.reopenings import Reopening
 from platform_defs.planning.facts import Pause, Receiver
-from platform_defs.planning.reopening import downstream, parked
+from platform_defs.planning.lateness import awaits_reopening
+from platform_defs.planning.places import NoSuchPartition, partition_named
+from platform_defs.planning.reopening import LandedSegment, downstream, is_whole, parked
 
 # A receiver seals every 10 s and beats with each seal.
 _ALIVE = timedelta(minutes=1)
@@ -96,8 +98,9 @@ class Reopenable:
     """What a reopening would do.
 
     Attributes:
-        rows, segments: parked, as they landed; copies and bad lines among them are found when they are taken in.
-        in_lane: good rows of them that lie in the late table by now.
+        rows: parked, as they landed; copies and bad lines among them are found when they are taken in.
+        segments: of them that exist. in_lane: good rows of them that lie in the late table by now.
+        whole: whether the hour is built anew from landing; else the late table's rows join the published ones.
         readers: endpoint -> (first, last) published partition that is looked at, in order of the graph.
         by_hand: of these, those that no longer follow corrections by themselves.
     """
@@ -107,6 +110,7 @@ class Reopenable:
     rows: int
     segments: int
     in_lane: int
+    whole: bool
     readers: Mapping[str, tuple[str, str]]
     by_hand: tuple[str, ...]
 
@@ -115,7 +119,8 @@ def reopenable(ledger: Ledger, event: str, hour: str) -> Reopenable:
     """What reopening this hour would admit, and what would be looked at after it. Nothing is changed.
 
     Raises:
-        DecisionRefused: it is no hour of an event type, was never built, nothing of it is parked, or its landing has expired.
+        NotItsPartition: it is written as no hour.
+        DecisionRefused: there is no such event type or hour, it was never built, or nothing of it is parked.
     """
     contracts, now = ledger.registry.current(), ledger.store.clock()
     contract = contracts.get(event)
@@ -123,28 +128,26 @@ def reopenable(ledger: Ledger, event: str, hour: str) -> Reopenable:
         events = [key for key, each in contracts.items() if each.kind == "event"]
         what = "is no event type: late rows are of events alone" if contract else f"is not there{_near(event, events)}"
         raise DecisionRefused(f"{event} {what}")
-    if window_of(hour).cadence != "hourly":
-        raise DecisionRefused(f"{event} has hours: write one as {hour}T03")
+    try:
+        partition_named(hour, contract, now)
+    except NoSuchPartition as error:
+        raise DecisionRefused(str(error.args[0])) from None
     version = ledger.partitions.published(event, [hour]).get(hour)
     if version is None:
         raise DecisionRefused(f"{event} {hour} was never built: its first build takes all rows, however late they came; build it")
-    rows = ledger.landing.segments(event, [hour])[hour]
     before = ledger.reopenings.of(event, [hour]).get(hour)
-    segments, count = parked(contract.lateness, version.first_built_at, before, ((row.sealed_at, row.segment.rows) for row in rows))
-    if not segments:
-        raise DecisionRefused(f"nothing of {event} {hour} is parked: every row that landed is in its table or taken in by itself")
-    if ledger.landing.expired(event, [hour]):
-        kept = contract.lateness.landing_seconds // 86400 if contract.lateness else 0
-        raise DecisionRefused(
-            f"{event} {hour} cannot be built from landing any more: segments of it are older than the {kept} days landing is kept. "
-            f"Its published version and the rows in its late table stay as they are"
-        )
+    landed = [LandedSegment(row.receiver, row.seal, row.sealed_at, row.segment.rows) for row in ledger.landing.segments(event, [hour])[hour]]
+    whole = is_whole(version, landed, expired=bool(ledger.landing.expired(event, [hour])))
+    found = parked(contract.lateness, version, before, landed, whole=whole)
+    if not found.rows:
+        taken = f"; it was reopened at {before:%Y-%m-%d %H:%M}, and its next build takes that in" if awaits_reopening(version, before) else ""
+        raise DecisionRefused(f"nothing of {event} {hour} is parked: every row that landed is in its table or taken in by itself{taken}")
     readers = _published_readers(ledger, contracts, event, hour)
-    return Reopenable(event, hour, count, segments, version.counts.parked if version.counts else 0, readers, _by_hand(contracts, readers, now))
+    return Reopenable(event, hour, found.rows, found.segments, found.in_lane, whole, readers, _by_hand(contracts, readers, now))
 
 
 def reopen(ledger: Ledger, lake: Lake, event: str, hour: str, why: str) -> Reopenable:
-    """Makes the parked segments of an hour part of its next build, which the planner then asks for; what that admits.
+    """Makes the parked rows of an hour part of its next build, which the planner then asks for; what that admits.
 
     Raises:
         DecisionRefused: as `reopenable`, or no reason is given.

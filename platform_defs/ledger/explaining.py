@@ -16,9 +16,9 @@ from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.looking import facts_of, look
 from platform_defs.planning.facts import EndpointFacts, Facts, Published
 from platform_defs.planning.inputs import view_inputs
-from platform_defs.planning.lateness import is_parked
 from platform_defs.planning.missing import existing
 from platform_defs.planning.places import endpoint_named, partition_named
+from platform_defs.planning.reopening import LandedSegment, is_whole, parked
 from platform_defs.planning.states import Decision, decide
 from platform_defs.planning.tracing import Node, Tracer, state_of
 from platform_defs.planning.windows import readers_of
@@ -92,7 +92,7 @@ class LandingUse:
     """What landed of an event hour, or of a source's partition.
 
     Attributes:
-        segments, rows: in all. since: rows sealed after the last build. parked: rows beyond the last settle age, for the late table.
+        segments, rows: that exist. since: rows sealed after the last build. parked: rows beyond the last settle age, in the late table or for it.
         expired: whether a segment no longer exists, so that it cannot be built from landing again.
         reopened_at: when a person had the parked rows of before taken in.
         rejected: events of this type that receivers turned away on that day, by reason.
@@ -258,7 +258,8 @@ def _is_snapshot(contract: Contract, param: str) -> bool:
 def _landing(ledger: Ledger, contract: Contract, partition: str, version: Published | None) -> LandingUse:
     rows = ledger.landing.segments(contract.key, [partition])[partition]
     reopened = ledger.reopenings.of(contract.key, [partition]).get(partition)
-    first, policy = version.first_built_at if version else None, contract.lateness
+    landed = [LandedSegment(row.receiver, row.seal, row.sealed_at, row.segment.rows) for row in rows]
+    expired = bool(ledger.landing.expired(contract.key, [partition]))
     rejected = Counter[str]()
     for account in ledger.landing.accounts(partition[:10], partition[:10]):
         if account.event == contract.key:
@@ -269,8 +270,8 @@ def _landing(ledger: Ledger, contract: Contract, partition: str, version: Publis
         receivers=tuple(sorted({row.receiver for row in rows})),
         last_sealed_at=max((row.sealed_at for row in rows), default=None),
         since=sum(row.segment.rows for row in rows if version is not None and row.sealed_at > version.built_at),
-        parked=sum(row.segment.rows for row in rows if policy is not None and is_parked(policy, first, row.sealed_at, reopened)),
-        expired=bool(ledger.landing.expired(contract.key, [partition])),
+        parked=parked(contract.lateness, version, reopened, landed, whole=is_whole(version, landed, expired=expired)).rows if version else 0,
+        expired=expired,
         reopened_at=reopened,
         rejected=dict(rejected),
     )

@@ -27,6 +27,7 @@ _EMPTIED = (
     "partition_days",
     "frontiers",
     "exceptions",
+    "lake_looks",
     "seals",
     "segments",
     "landed_partitions",

@@ -131,6 +131,12 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
 )
+lake_looks = Table(  # up to which version a table's own log was looked at for changes past the platform
+    "lake_looks",
+    metadata,
+    Column("endpoint_id", Integer, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
 overdue = Table(  # one row per partition that is past its deadline and not there, gone once that is over
     "overdue",
     metadata,

@@ -98,4 +98,4 @@ class Troubles:
 def trouble(row: Any) -> Trouble:
     """A row of `exceptions` joined with its run."""
     inputs = None if row.inputs is None else bytes(row.inputs)
-    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id)
+    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id, row.kind)

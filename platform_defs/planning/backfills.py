@@ -15,6 +15,7 @@ from platform_defs.contracts.partitions import Cadence, keys_between, ranges
 from platform_defs.planning.estimates import RunShape
 from platform_defs.planning.facts import Facts, Published
 from platform_defs.planning.inputs import Missing, view_inputs
+from platform_defs.planning.lateness import awaits_reopening, late_rows
 from platform_defs.planning.levels import levels
 from platform_defs.planning.pausing import pause_words, pauses_of
 from platform_defs.planning.ranges import Candidates
@@ -189,12 +190,22 @@ class _Choice:
     def _landing_gone(self, endpoint: str, key: str, published: Published | None) -> bool:
         """Whether a rebuild would have less to read than there was: it would put nothing, or a part, in the place of good data."""
         landed = self.facts.endpoints[endpoint].landed.get(key)
+        if self._has_news(endpoint, key, published):
+            return False
         if (landed is not None and landed.expired) or (endpoint, key) in self.lost:
             return True
         if published is None:
             return False
         known = published.counts.landed if published.counts else published.rows
         return published.origin == "imported" or known > (landed.rows if landed else 0)
+
+    def _has_news(self, endpoint: str, key: str, published: Published | None) -> bool:
+        """Whether something joins what is published of an event hour: that needs no landing of what came before."""
+        mine = self.facts.endpoints[endpoint]
+        policy = mine.contract.lateness
+        if published is None or published.origin == "imported" or policy is None:
+            return False
+        return awaits_reopening(published, mine.reopened.get(key)) or late_rows(policy, published, mine.landed.get(key), self.now).rows > 0
 
     def _held_up(self, contract: Contract, key: str, published: Published | None) -> str | None:
         """Why it cannot be built now, in words."""

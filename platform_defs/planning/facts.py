@@ -16,6 +16,8 @@ from platform_defs.contracts.partitions import Cadence
 Origin = Literal["built", "imported"]
 TroubleName = Literal["refused", "failed", "stuck", "waiting"]
 Stage = Literal["requested", "running"]
+# Kind of a trouble: what lies in the lake is not what was published.
+CHANGED_OUTSIDE = "changed_outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Trouble:
         tries: failed tries in a row.
         next_try: when the planner may ask again; None: not by itself, only on new input or new code.
         inputs, code: what the try was made with; other ones are worth a new try.
+        kind: typed reason, where there is one.
     """
 
     state: TroubleName
@@ -105,6 +108,12 @@ class Trouble:
     inputs: bytes | None
     code: str | None
     run_id: str
+    kind: str | None = None
+
+    @property
+    def changed_outside(self) -> bool:
+        """Whether nothing was tried: the published rows were changed past the platform."""
+        return self.kind == CHANGED_OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def _judge(round_: _Round, mine: EndpointFacts, partition: str) -> Decision:
         words = f"run {flight.run_id} builds it" if flight.stage == "running" else f"asked for at {flight.since:%H:%M}, in the queue"
         found = Decision(contract.key, partition, PartitionState(flight.stage), words)
     elif published is not None and published.origin == "imported":
-        found = Decision(contract.key, partition, PartitionState.CURRENT, "imported")
+        found = _imported(contract, partition, mine.troubles.get(partition))
     elif contract.kind == "event":
         found = _event(round_, mine, partition, published)
     elif contract.kind == "source":
@@ -229,6 +229,13 @@ def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Publi
             words = f"{late.rows} late rows" if late.due else f"{late.rows} late rows, taken at {late.at:%Y-%m-%d %H:%M}"
             return Decision(contract.key, partition, PartitionState.STALE, words, ask=late.due, next_look=late.at, late=late.rows)
     return _built(contract, partition, published)
+
+
+def _imported(contract: Contract, partition: str, trouble: Trouble | None) -> Decision:
+    """Nothing builds what was imported by itself, not even where it was changed by hand since: that waits for a person."""
+    if trouble is not None and trouble.changed_outside:
+        return Decision(contract.key, partition, PartitionState.STUCK, trouble.reason)
+    return Decision(contract.key, partition, PartitionState.CURRENT, "imported")
 
 
 def _source(round_: _Round, mine: EndpointFacts, partition: str, published: Published | None) -> Decision:
@@ -320,6 +327,8 @@ def _troubled(round_: _Round, contract: Contract, partition: str, trouble: Troub
     if trouble.next_try is None:
         words = f"{trouble.reason}; waits for new input, new code or a person"
         return Decision(contract.key, partition, state, words, inputs=inputs, attempt=trouble.tries + 1)
+    if trouble.changed_outside:
+        return Decision(contract.key, partition, PartitionState.STALE, f"{trouble.reason}; rebuilt", ask=True, inputs=inputs)
     ready = now >= trouble.next_try
     words = f"{trouble.reason}; {'tried again now' if ready else f'next try at {trouble.next_try:%H:%M}'}"
     if trouble.state == "waiting" and ready:

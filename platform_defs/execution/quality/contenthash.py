@@ -34,15 +34,20 @@ def hash_aggregates(schema: T.StructType, counted: Column | None = None) -> list
         schema: the columns to hash, without the partition column.
         counted: rows where it is not true are left out; all are counted when None.
     """
-    parts: list[Column] = []
-    for field in sorted(schema.fields, key=lambda field: field.name):
-        parts.extend(_parts(F.col(f"`{field.name}`"), field.dataType))
     aggregates: list[Column] = []
     for seed in _SEEDS:
-        row = F.xxhash64(F.lit(seed), *parts)
+        row = row_hash(schema, seed)
         for half, value in (("high", F.shiftrightunsigned(row, 32)), ("low", row.bitwiseAND(F.lit(_HALF - 1)))):
             aggregates.append(F.sum(value if counted is None else F.when(counted, value)).alias(f"h{seed}_{half}"))
     return aggregates
+
+
+def row_hash(schema: T.StructType, seed: int = _SEEDS[0]) -> Column:
+    """The hash of one row over these columns, whatever their order: equal for equal rows. 64 bits: enough to tell a few copies apart."""
+    parts: list[Column] = []
+    for field in sorted(schema.fields, key=lambda field: field.name):
+        parts.extend(_parts(F.col(f"`{field.name}`"), field.dataType))
+    return F.xxhash64(F.lit(seed), *parts)
 
 
 def fold(columns: Sequence[str], rows: int, sums: Mapping[str, int | None]) -> bytes:

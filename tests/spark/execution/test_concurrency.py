@@ -179,6 +179,21 @@ def test_a_run_that_was_declared_ended_publishes_nothing(shop: Workshop, plays: 
     assert shop.platform.ledger.troubles.all() == {}
 
 
+def test_a_force_cancelled_run_that_wakes_after_another_published_is_refused(shop: Workshop, plays: Declared) -> None:
+    """Dagster declares a run ended at once; its process computes on, and wakes when the next run has published."""
+    work, other = shop.work(plays, H0), shop.work(plays, H0, trigger="click")
+
+    def cancelled() -> None:
+        shop.platform.ledger.leases.end_run(work.run_id)
+        assert build(other, shop.platform)[0].outcome == "published"
+
+    result = meddled(shop, work, cancelled)[H0]
+    assert (result.outcome, result.reason) == ("skipped", f"current, built by run {other.run_id}")
+    assert commits(shop) == [other.run_id]
+    assert shop.platform.ledger.partitions.published(KEY, [H0])[H0].run_id == other.run_id
+    assert shop.platform.ledger.leases.abandoned() == []
+
+
 def test_a_crash_between_commit_and_record_is_built_again(shop: Workshop, plays: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object, **__: object) -> None:
         raise ConnectionError("the ledger went away")

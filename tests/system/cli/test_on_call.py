@@ -176,6 +176,12 @@ def looking_at_a_reopening(desk: Desk) -> None:
     ]
     assert (desk.decisions, desk.ledger.reopenings.of(PLAYED, [hour])) == ([], {})
     assert shown(desk, PLAYED, hour) == (S.CURRENT, False)
+    desk.ledger.landing.expire([row.segment.path for row in desk.ledger.landing.segments(PLAYED, [hour])[hour]])
+    assert desk.run("reopen", PLAYED, hour, "--dry-run").splitlines()[0] == (
+        f"{PLAYED} {hour}: 4 rows would be taken in, less copies and bad lines; 4 of them lie in the late table; "
+        "segments of the hour are gone, so they join what is published of it."
+    )
+    assert "4 rows are for the late table: ./backline reopen" in desk.run("why", PLAYED, hour)
 
 
 @row("reopen EVENT HOUR --why TEXT")

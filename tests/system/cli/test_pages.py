@@ -1,4 +1,4 @@
-"""Each row of on-call.md's table on contracts and backfills is held by a test, by name."""
+"""Each row of on-call.md's tables is held by a test, by name. Those of other pages of it: test_on_call, test_land, test_retention."""
 
 from __future__ import annotations
 
@@ -7,8 +7,33 @@ import re
 import pytest
 
 from platform_defs.running.supervisor import CHECKOUT
+from tests.system.cli import test_land, test_on_call, test_retention
 
-HEADING = "## Commands that change contracts and build the past"
+TICKS, GRAPHQL = "tests/system/dagster/test_ticks.py", "tests/system/dagster/test_over_graphql.py"
+CONCURRENCY, STATES = "tests/spark/execution/test_concurrency.py", "tests/unit/planning/test_states.py"
+STATE_ROWS = {
+    "waiting": f"{STATES}::test_a_partition_waits_for_named_hours",
+    "due, requested, running": f"{STATES}::test_what_is_in_flight_is_not_asked_again",
+    "stale": "tests/spark/execution/test_changed_outside.py::test_a_partition_changed_by_hand_is_found_asked_for_and_built_again",
+    "outdated": f"{STATES}::test_new_code_outdates_and_changes_nothing_by_itself",
+    "refused": f"{STATES}::test_a_refused_rebuild_keeps_its_name_while_the_last_good_version_stays",
+    "failed": f"{STATES}::test_failed_refused_stuck",
+    "stuck": f"{TICKS}::test_what_raised_is_tried_once_until_its_code_or_input_changes",
+    "stuck, changed outside": "tests/spark/execution/test_changed_outside.py::test_an_imported_partition_waits_for_a_person_and_says_what_to_do",
+    "overdue": "tests/system/dagster/test_on_time.py::test_what_is_not_there_fails_with_the_root_and_is_told_once",
+    "paused": "tests/system/dagster/test_decisions.py::test_a_paused_domain_is_not_asked_for_until_it_is_resumed",
+}
+BUTTONS = {
+    "Materialize, one partition": f"{CONCURRENCY}::test_a_double_click_builds_once",
+    "Materialize, a range": f"{GRAPHQL}::test_a_click_rebuilds_what_a_range_skips",
+    "Materialize, several datasets": f"{GRAPHQL}::test_a_person_may_start_parent_and_child_in_one_run",
+    "Cancel a backfill, Re-execute": f"{GRAPHQL}::test_cancelled_and_resumed",
+    "Terminate a run": f"{CONCURRENCY}::test_a_cancelled_build_leaves_nothing_behind",
+    "Force termination": f"{CONCURRENCY}::test_a_force_cancelled_run_that_wakes_after_another_published_is_refused",
+    "A run's process is killed": f"{CONCURRENCY}::test_a_dead_runs_work_is_stopped_before_anything_is_computed",
+    "Re-execute from failure": f"{GRAPHQL}::test_one_refused_hour_is_shown_and_built_again_from_failure",
+    "Wipe materializations, Delete a run": f"{TICKS}::test_what_dagster_is_made_to_forget_is_not_built_again",
+}
 HELD = {
     "plan": "tests/system/cli/test_plan.py::test_what_breaks_is_named_with_its_senders_and_how_it_is_decided",
     "plan --against GIT_REF": "tests/system/cli/test_plan.py::test_against_a_git_ref",
@@ -25,14 +50,25 @@ HELD = {
 }
 
 
-def test_every_row_is_held_and_every_held_row_is_there() -> None:
-    page = (CHECKOUT / "docs" / "on-call.md").read_text(encoding="utf-8").partition(HEADING)[2].partition("\n## ")[0]
+TABLES = {"# For people on call": STATE_ROWS, "## Buttons of the web pages": BUTTONS, "## Commands that change contracts and build the past": HELD}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_row_is_held_and_every_held_row_is_there(heading: str) -> None:
+    page = (CHECKOUT / "docs" / "on-call.md").read_text(encoding="utf-8").partition(heading)[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
-    assert [row[0].strip(" `") for row in rows] == list(HELD)
+    assert [row[0].strip(" `") for row in rows] == list(TABLES[heading])
     assert all(len(row) == 3 for row in rows)
 
 
-@pytest.mark.parametrize("where", sorted(set(HELD.values())))
+def test_every_table_of_the_page_is_held() -> None:
+    page = (CHECKOUT / "docs" / "on-call.md").read_text(encoding="utf-8")
+    tables = [part.splitlines()[0] for part in page.split("\n## ") if "\n|---" in part]
+    elsewhere = [test_on_call.HEADING, test_land.HEADING, test_retention.HEADING]
+    assert sorted(heading.lstrip("# ") for heading in tables) == sorted(heading.lstrip("# ") for heading in [*TABLES, *elsewhere])
+
+
+@pytest.mark.parametrize("where", sorted({where for held in TABLES.values() for where in held.values()}))
 def test_the_test_that_holds_it_is_there(where: str) -> None:
     file, _, name = where.partition("::")
     assert re.search(rf"^def {name}\(", (CHECKOUT / file).read_text(encoding="utf-8"), re.MULTILINE)

@@ -120,6 +120,75 @@ def test_a_request_is_closed_by_its_runs_end_and_not_before(world: World) -> Non
     assert not {int(request.tags[REQUEST]) for request in first} & {request.id for request in world.ledger.requests.open()}
 
 
+def test_a_queue_held_for_an_hour_asks_once(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    first = world.schedule("hourly")
+    assert not isinstance(first, str)
+    for request in first:
+        world.run(request, dg.DagsterRunStatus.QUEUED)
+    held = {(endpoint, key) for endpoint, low, high in asked(first) for key in keys_between(low, high)}
+    for _ in range(60):
+        world.now += timedelta(minutes=1)
+        more = world.schedule("hourly")
+        new = set() if isinstance(more, str) else {(endpoint, key) for endpoint, low, high in asked(more) for key in keys_between(low, high)}
+        assert not held & new
+        held |= new
+        assert not world.sensor().run_requests
+    assert len(world.instance.get_runs()) == len(first)
+
+
+def test_what_raised_is_tried_once_until_its_code_or_input_changes(world: World) -> None:
+    hour = "2024-10-10T11"
+    world.land(hour, 5)
+    world.publish(PLAYED, keys_between("2024-10-08T12", hour))
+    tries: list[str] = []
+
+    def tried() -> int:
+        """How often the hour was asked for since the last look; each try raises."""
+        requests = world.schedule("hourly")
+        mine = [each for each in [*([] if isinstance(requests, str) else requests), *(world.sensor().run_requests or ())] if covers(each, PLAYS, hour)]
+        for request in mine:
+            (inputs,) = [decision.inputs for decision in decide_on(world.ledger, {(PLAYS, hour)})]
+            tries.append(request.run_key or "")
+            run = RunInfo(f"run-{len(tries)}", "schedule", world.now, world.now, request_id=int(request.tags[REQUEST]))
+            code = world.ledger.registry.current()[PLAYS].code_version
+            world.ledger.partitions.record([Outcome(PLAYS, hour, "failed", "it raised", inputs=inputs, code=code, by_author=True)], run)
+            world.run(request, dg.DagsterRunStatus.FAILURE)
+        return len(mine)
+
+    assert tried() == 1
+    for _ in range(6):
+        world.now += timedelta(hours=1)
+        assert tried() == 0
+    world.publish(PLAYED, [hour], content=b"new input".ljust(16))
+    assert [tried(), tried()] == [1, 0]
+    contracts = world.ledger.registry.current()
+    world.ledger.registry.apply([*(each for key, each in contracts.items() if key != PLAYS), contracts[PLAYS].model_copy(update={"code_version": "new"})], "r2")
+    assert [tried(), tried()] == [1, 0]
+
+
+def covers(request: dg.RunRequest, endpoint: str, key: str) -> bool:
+    """Whether a run was asked to build that partition."""
+    return (endpoint, key) in {(name, each) for name, low, high in asked([request]) for each in keys_between(low, high)}
+
+
+def test_what_dagster_is_made_to_forget_is_not_built_again(world: World) -> None:
+    """Wiped materialisations, deleted runs: the pages are emptier, and what is published is what the ledger says."""
+    hours = keys_between("2024-10-08T12", "2024-10-10T11")
+    world.land(hours[-1], 5)
+    for endpoint in (PLAYED, PLAYS):
+        world.publish(endpoint, hours)
+        key = dg.AssetKey(endpoint.split("/"))
+        for hour in hours:
+            world.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=hour))
+    world.schedule("hourly")
+    world.instance.add_run(dg.DagsterRun(job_name="music_hourly", run_id="run", status=dg.DagsterRunStatus.SUCCESS))
+    world.instance.wipe_assets([dg.AssetKey(endpoint.split("/")) for endpoint in (PLAYED, PLAYS)])
+    world.instance.delete_run("run")
+    assert isinstance(world.schedule("hourly"), str)
+    assert not world.sensor().run_requests
+
+
 def test_a_request_nobody_launched_expires(world: World) -> None:
     world.land("2024-10-10T11", 5)
     world.schedule("hourly")

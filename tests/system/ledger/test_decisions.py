@@ -14,6 +14,7 @@ from platform_defs.ledger import Ledger
 from platform_defs.ledger.decisions import DecisionRefused, find, lose, pause, reopen, reopenable, restore_all, resume
 from platform_defs.ledger.rebuild import rebuild
 from platform_defs.planning.facts import Pause
+from platform_defs.planning.places import NotItsPartition
 from platform_defs.planning.states import PartitionState as S
 from platform_defs.planning.states import decide
 from tests.fixtures.contracts import endpoint
@@ -171,12 +172,15 @@ def test_a_reopened_hour_is_followed_and_asked_for(filled: Ledger, lake: Lake, c
         reopen(filled, lake, EVENT, H3, "again")
 
 
-def test_an_hour_whose_landing_expired_is_not_reopened(filled: Ledger, lake: Lake, clock: Clock) -> None:
+def test_an_hour_whose_landing_expired_is_reopened_from_its_late_table(filled: Ledger, lake: Lake, clock: Clock) -> None:
     parked(filled, clock)
-    filled.landing.expire([seal(1, H3).segments[0].path])
-    with pytest.raises(DecisionRefused, match="older than the 7 days landing is kept"):
-        reopen(filled, lake, EVENT, H3, "late phones")
-    assert decisions(lake) == []
+    filled.landing.expire([seal(number, H3).segments[0].path for number in (1, 2)])
+    found = reopen(filled, lake, EVENT, H3, "late phones")
+    assert (found.rows, found.segments, found.in_lane, found.whole) == (5, 0, 5, False)
+    decided = {each.partition: each for each in decide(filled.facts([EVENT], NOON - DAY, NOON), clock.now)}
+    assert (decided[H3].state, decided[H3].ask) == (S.STALE, True)
+    with pytest.raises(DecisionRefused, match=r"reopened at .*, and its next build takes that in"):
+        reopen(filled, lake, EVENT, H3, "again")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,8 @@ def test_an_hour_whose_landing_expired_is_not_reopened(filled: Ledger, lake: Lak
     [
         ("listening/playd", H3, "is not there: did you mean listening/played"),
         (RATE, H3, "is no event type"),
-        (EVENT, "2026-10-01", "has hours: write one as 2026-10-01T03"),
+        (EVENT, "2027-10-01T03", "is not over before 2027-10-01 04:00 UTC"),
+        (EVENT, "2020-10-01T03", "is before its start"),
         (EVENT, H4, "was never built: its first build takes all rows"),
     ],
 )
@@ -192,6 +197,8 @@ def test_only_built_hours_of_events_can_be_reopened(filled: Ledger, clock: Clock
     parked(filled, clock)
     with pytest.raises(DecisionRefused, match=words):
         reopenable(filled, event, hour)
+    with pytest.raises(NotItsPartition, match="is hourly, 2026-10-01 is a day: write one of its hours, as in 2026-10-01T00"):
+        reopenable(filled, EVENT, "2026-10-01")
 
 
 # receivers

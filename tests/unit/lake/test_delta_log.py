@@ -71,6 +71,28 @@ def test_partitions_are_read_at_the_newest_version_that_still_holds_them(tmp_pat
         pinned(str(tmp_path), {})
 
 
+def _change(table: Path, version: int, *files: tuple[str, str | None, bool]) -> None:
+    """A commit from outside: (add or remove, partition, whether rows changed)."""
+    _commit(table, version, None, "OPTIMIZE")
+    path = table / "_delta_log" / f"{version:020d}.json"
+    lines = [json.dumps({kind: {"path": "x", "partitionValues": {"hour": key}, "dataChange": changed}}) for kind, key, changed in files]
+    path.write_text("\n".join([path.read_text().splitlines()[0], *lines]))
+
+
+def test_a_commit_from_outside_touches_the_partitions_whose_files_it_changed(tmp_path: Path) -> None:
+    _publish(tmp_path, 1, *HOURS)
+    known = dict.fromkeys(HOURS, 1)
+    _change(tmp_path, 2, ("remove", HOURS[0], False), ("add", HOURS[0], False))  # a compaction
+    _change(tmp_path, 3)  # a property
+    assert changed_since(str(tmp_path), known) == {}
+    assert pinned(str(tmp_path), known) == 3
+    _change(tmp_path, 4, ("remove", HOURS[1], True), ("add", HOURS[0], False))
+    assert set(changed_since(str(tmp_path), known)) == {HOURS[1]}
+    assert [entry.keys for entry in entries(str(tmp_path), 1)] == [frozenset(), frozenset(), {HOURS[1]}]
+    _change(tmp_path, 5, ("add", None, True))
+    assert set(changed_since(str(tmp_path), known)) == set(HOURS)
+
+
 commits = st.lists(st.none() | st.sets(st.sampled_from(HOURS), min_size=1), min_size=1, max_size=8)
 
 

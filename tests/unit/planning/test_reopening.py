@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
+from platform_defs.planning.facts import Counts, Published
 from platform_defs.planning.lateness import is_parked, reopening_pins
-from platform_defs.planning.reopening import downstream, parked
+from platform_defs.planning.reopening import LandedSegment, Parked, downstream, is_whole, parked
+from platform_defs.planning.seals import is_unread, seals_pin
 from platform_defs.planning.states import PartitionState as S
 from tests.fixtures.contracts import HOUR, as_of, endpoint, event, lateness, reads
 from tests.unit.planning.world import World, at
@@ -59,13 +62,50 @@ def test_a_build_that_fails_is_not_asked_for_without_end() -> None:
     assert found.decide(at(17))[f"l/played {H3}"].ask
 
 
+def landed(*seals: tuple[datetime, int]) -> list[LandedSegment]:
+    return [LandedSegment("r1", number, at_, rows) for number, (at_, rows) in enumerate(seals, 1)]
+
+
+def version(counts: Counts | None = None, **given: Any) -> Published:
+    made = world().published("l/played")[H3]
+    return replace(made, first_built_at=BUILT, counts=counts, **given)
+
+
 def test_what_is_parked_is_counted_in_segments_and_rows() -> None:
     policy = lateness((HOUR,))
-    segments = [(at(4), 10), (BUILT + AGE, 7), (BUILT + AGE * 2, 5), (BUILT + AGE * 9, 3)]
-    assert parked(policy, BUILT, None, segments) == (2, 8)
-    assert parked(policy, BUILT, BUILT + AGE * 5, segments) == (1, 3)
-    assert parked(policy, None, None, segments) == (0, 0)
-    assert parked(None, BUILT, None, segments) == (0, 0)
+    segments = landed((at(4), 10), (BUILT + AGE, 7), (BUILT + AGE * 2, 5), (BUILT + AGE * 9, 3))
+    assert parked(policy, version(), None, segments, whole=True) == Parked(8, 2, 0)
+    assert parked(policy, version(), BUILT + AGE * 5, segments, whole=True) == Parked(3, 1, 0)
+    assert parked(None, version(), None, segments, whole=True) == Parked(0, 0, 0)
+
+
+def test_of_what_landing_has_lost_the_late_table_says_what_is_parked() -> None:
+    policy = lateness((HOUR,))
+    read = version(Counts(landed=15, good=10, parked=5), pins=seals_pin([("r1", 1), ("r1", 3)]), built_at=BUILT + AGE * 3)
+    left = landed((at(4), 10), (BUILT + AGE, 7), (BUILT + AGE * 2, 5), (BUILT + AGE * 9, 3))[2:]
+    assert parked(policy, read, None, left, whole=False) == Parked(8, 1, 5)
+    reopened = BUILT + AGE * 5  # and not taken up yet: only what came later is parked
+    assert parked(policy, read, reopened, left, whole=False) == Parked(3, 1, 0)
+    taken = replace(read, counts=Counts(landed=15, good=15), pins={**read.pins, **reopening_pins(reopened)})
+    assert parked(policy, taken, reopened, left, whole=False) == Parked(3, 1, 0)
+
+
+def test_an_hour_is_whole_while_landing_holds_all_it_was_built_from() -> None:
+    built = version(Counts(landed=15, good=15))
+    there = landed((at(4), 10), (BUILT, 5))
+    assert is_whole(built, there, expired=False)
+    assert is_whole(built, [*there, *landed((BUILT, 1))], expired=False)
+    assert not is_whole(built, there, expired=True)
+    assert not is_whole(built, there[:1], expired=False)
+
+
+def test_a_build_has_read_a_receivers_seals_up_to_its_newest() -> None:
+    read = version(pins=seals_pin([("r1", 3), ("r2", 7), ("r1", 2)]))
+    assert [is_unread(read, *seal, at(9)) for seal in (("r1", 3), ("r1", 4), ("r2", 7), ("r2", 8), ("r3", 1))] == [False, True, False, True, True]
+    later = replace(read, pins=seals_pin([("r1", 5)], read))
+    assert [is_unread(later, *seal, at(9)) for seal in (("r1", 5), ("r2", 7), ("r2", 8))] == [False, False, True]
+    silent = version(built_at=at(9))
+    assert [is_unread(silent, "r1", 1, when) for when in (at(9), at(9.1))] == [False, True]
 
 
 def test_readers_are_followed_over_windows_to_the_end_of_the_graph() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from platform_defs.contracts.partitions import hours_of
-from platform_defs.planning.facts import Receiver
+from platform_defs.planning.facts import CHANGED_OUTSIDE, Receiver
 from platform_defs.planning.states import WAVE
 from platform_defs.planning.states import PartitionState as S
 from tests.fixtures.contracts import DAY, HOUR, as_of, contract, endpoint, event, lateness, reads
@@ -275,6 +276,20 @@ def test_imported_partitions_are_left_alone(world: World) -> None:
     world.build("l/played", H3, H4)
     world.build("c/rate", H3, origin="imported", inputs=b"other", code="none")
     assert world.decide(at(9))[f"c/rate {H3}"].state == S.CURRENT
+
+
+def test_what_was_changed_outside_is_built_again_and_what_was_imported_waits_for_a_person(world: World) -> None:
+    world.build("l/played", H3, H4)
+    world.build("c/rate", H3)
+    world.trouble("c/rate", H3, "failed", at(6), again=at(6), tries=0, kind=CHANGED_OUTSIDE)
+    found = world.decide(at(6))[f"c/rate {H3}"]
+    assert (found.state, found.ask, found.attempt) == (S.STALE, True, 1)
+    del world.published("l/played")[H4]  # what it would be built from is not there
+    assert not world.decide(at(6))[f"c/rate {H3}"].ask
+    world.published("c/rate")[H3] = replace(world.published("c/rate")[H3], origin="imported")
+    world.trouble("c/rate", H3, "stuck", at(6), kind=CHANGED_OUTSIDE)
+    found = world.decide(at(6))[f"c/rate {H3}"]
+    assert (found.state, found.ask, found.reason) == (S.STUCK, False, "it stuck")
 
 
 def test_what_a_build_found_current_is_not_asked_for_again(world: World) -> None:
