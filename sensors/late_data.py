@@ -114,7 +114,8 @@ def look_outside(ledger: Ledger, lake: Lake, domain: str, before: Cursor, now: d
     """The cursor with what of the domain was changed past the platform: a share of its tables is looked at each minute (all of a small domain's)."""
     if before.looked != (minute := int(now.timestamp()) // 60):
         note_changes(ledger, lake, swept((key for key, contract in ledger.registry.current().items() if contract.domain == domain), now))
-    return before.model_copy(update={"looked": minute}).holding(before.partitions | changed_outside(ledger, domain), before.waiting)
+    looked, found = before.model_copy(update={"looked": minute}), changed_outside(ledger, domain)
+    return looked.holding(looked.partitions | found, looked.waiting) if found else looked
 
 
 def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:

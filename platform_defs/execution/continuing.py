@@ -100,7 +100,7 @@ class Continuation:
 
     def _lane(self, hour: Hour, new: Sequence[str]) -> DataFrame | None:
         """The parked rows, without any of the segments that are read again now."""
-        return None if hour.late is None else self._read("late", hour.late, hour.key).where(F.col(SEGMENT).isNull() | ~F.col(SEGMENT).isin(list(new)))
+        return None if hour.late is None else self._read("late", hour.late, hour.key).where(_of_others(new))
 
     def _new(self, cleaned: Cleaned, *, good: bool) -> DataFrame | None:
         """Of what was sealed since, the rows that are not parked."""
@@ -115,7 +115,7 @@ class Continuation:
         head = delta_log.newest(self._platform.lake.quarantine(self._contract.key))
         counts = hour.published.counts
         if head is not None and counts is not None and counts.quarantined:
-            kept = self._form(self._read("quarantine", head, hour.key).where(F.col(SEGMENT).isNull() | ~F.col(SEGMENT).isin(list(new))))
+            kept = self._form(self._read("quarantine", head, hour.key).where(_of_others(new)))
             found = kept if found is None else kept.unionByName(found)
         empty = self._run.session.createDataFrame([], staged_ddl(self._contract, failed=True, origin=True))
         return (empty if found is None else found).withColumn("_part", F.lit(_KEPT))
@@ -170,6 +170,11 @@ class Continuation:
             "parked": (0 if hour.admits else before.parked) + new.get("parked", 0),
             "erased": before.erased + new.get("erased", 0),
         }
+
+
+def _of_others(segments: Sequence[str]) -> Column:
+    """Whether a row comes from none of these segments."""
+    return F.col(SEGMENT).isNull() | ~F.col(SEGMENT).isin(list(segments)) if segments else F.lit(True)
 
 
 def _nowhere() -> list[Column]:

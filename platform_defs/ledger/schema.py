@@ -130,6 +130,7 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("inputs", LargeBinary),
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
+    Index("exceptions_outside", "endpoint_id", postgresql_where=text("kind = 'changed_outside'")),  # asked for every 10 s by each domain
 )
 lake_looks = Table(  # up to which version a table's own log was looked at for changes past the platform
     "lake_looks",

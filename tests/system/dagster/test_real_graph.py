@@ -71,6 +71,21 @@ def test_from_a_first_start_everything_is_built_once_and_in_order(world: TickHar
     assert (SKIPS, hour) in settled(world)
 
 
+def test_after_downtime_the_look_back_is_caught_up_and_what_is_older_is_left_to_people(world: TickHarness) -> None:
+    hour = key_of("hourly", world.now - timedelta(hours=1))
+    world.arrive(PLAYED, hour, 10)
+    settled(world)
+    world.now += timedelta(hours=26)
+    world.arrive(PLAYED, shift(hour, 26), 10)
+    built = settled(world)
+    assert [each for endpoint, each in sorted(built) if endpoint == PLAYED] == keys_between(shift(hour, 1), shift(hour, 26))
+    assert [each for endpoint, each in sorted(built) if endpoint == SKIPS] == keys_between(hour, shift(hour, 25))
+    world.now += timedelta(hours=60)
+    world.arrive(PLAYED, shift(hour, 86), 10)
+    caught_up = sorted(each for endpoint, each in settled(world) if endpoint == PLAYED)
+    assert (len(caught_up), caught_up[-1]) == (48, shift(hour, 86))
+
+
 def test_a_late_row_rebuilds_what_it_touches_and_nothing_else(world: TickHarness) -> None:
     hour = key_of("hourly", world.now - timedelta(hours=5))
     world.arrive(PLAYED, hour, 1000)
