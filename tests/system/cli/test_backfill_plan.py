@@ -114,6 +114,14 @@ def test_an_expired_landing_is_refused_before_anything_starts(built: Desk) -> No
     assert "cannot be rebuilt, their landing has expired" in built.run("backfill", PLAYED, RATE, "--from", first, "--to", last, "--plan")
 
 
+def test_what_came_since_is_built_without_the_landing_of_what_came_before(built: Desk) -> None:
+    hour = built.hour(25)
+    built.ledger.landing.expire(row.segment.path for row in built.ledger.landing.segments(PLAYED, [hour])[hour])
+    built.land(hour, 4, built.now)
+    Path(segments(built, hour)[0]).touch()
+    assert f"  {PLAYED}: 1 partition, {hour} (1 stale)" in built.run("backfill", PLAYED, "--from", hour, "--to", hour, "--plan")
+
+
 def test_a_segment_that_is_gone_from_disk_is_refused_too(built: Desk) -> None:
     hour = built.hour(25)
     Path(segments(built, hour)[0]).unlink()
