@@ -97,7 +97,8 @@ def parked(house: House) -> House:
 
 
 def late_again(house: House) -> None:
-    """More stragglers, when landing holds nothing of the hour any more."""
+    """More stragglers, when landing holds nothing of the hour any more: sealed after whatever was decided before."""
+    house.now += timedelta(minutes=10)
     house.land(HEARD, {HOUR: lines(SECOND_LATE)}, receiver="r3")
 
 
