@@ -176,9 +176,7 @@ def test_an_hour_is_not_built_from_a_part_of_its_landing(parked: House) -> None:
     assert take(parked).outcome == "skipped"  # nothing is asked that it has not
     assert found(parked) == before
 
-
-def test_a_ledger_that_knows_nothing_of_lost_manifests_empties_no_hour(parked: House) -> None:
-    """After its manifests' retention a ledger is made anew: the hour has no segment and nothing has expired, as far as it knows."""
+    # A ledger that was made anew after the manifests' retention: the hour has no segment and nothing has expired, as far as it knows.
     with parked.platform.ledger.store.transaction() as connection:
         for table in ("segments", "landed_partitions", "seals"):
             connection.exec_driver_sql(f"DELETE FROM {table}")
@@ -207,17 +205,3 @@ def test_rows_deleted_by_hand_come_back_without_landing(parked: House) -> None:
     assert found(parked) == ([10, 20, 30], [30, 40, 41], [5, 4])
     after = parked.platform.ledger.partitions.published(HEARD.key, [HOUR])[HOUR]
     assert (after.content, after.changed_at) == (before.content, before.changed_at)
-
-
-def test_as_long_as_all_landing_is_there_a_reopening_builds_the_hour_anew(house: House) -> None:
-    house.apply(HEARD)
-    house.platform.ledger.store.clock = lambda: house.now
-    house.land(HEARD, {HOUR: lines(IN_TIME)})
-    take(house)
-    house.now += 4 * DAY
-    house.land(HEARD, {HOUR: lines(FIRST_LATE)}, receiver="r2")
-    take(house)
-    assert open_again(house).whole
-    take(house)
-    whole = found(house), counted(house)
-    assert whole == ((expected(IN_TIME, FIRST_LATE)[0], [], [5, 4]), expected(IN_TIME, FIRST_LATE)[1])
