@@ -93,7 +93,10 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         now = with_ledger.store.clock()
         before = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         if lake is not None:
-            before = look_outside(with_ledger, lake(), domain, before, now)
+            try:
+                before = look_outside(with_ledger, lake(), domain, before, now)
+            except (OSError, ValueError) as error:  # a table's log that cannot be read must not keep late rows back
+                context.log.warning(f"tables of {domain} cannot be looked at for changes from outside: {error}")
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         looked_at = decide_on(with_ledger, after.partitions)
