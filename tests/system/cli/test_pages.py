@@ -14,12 +14,12 @@ CONCURRENCY, STATES = "tests/spark/execution/test_concurrency.py", "tests/unit/p
 STATE_ROWS = {
     "waiting": f"{STATES}::test_a_partition_waits_for_named_hours",
     "due, requested, running": f"{STATES}::test_what_is_in_flight_is_not_asked_again",
-    "stale": "tests/spark/execution/test_changed_outside.py::test_a_partition_changed_by_hand_is_found_asked_for_and_built_again",
+    "stale": "tests/system/ledger/test_outside.py::test_rows_deleted_by_hand_make_their_partition_stale_until_it_is_built",
     "outdated": f"{STATES}::test_new_code_outdates_and_changes_nothing_by_itself",
     "refused": f"{STATES}::test_a_refused_rebuild_keeps_its_name_while_the_last_good_version_stays",
     "failed": f"{STATES}::test_failed_refused_stuck",
     "stuck": f"{TICKS}::test_what_raised_is_tried_once_until_its_code_or_input_changes",
-    "stuck, changed outside": "tests/spark/execution/test_changed_outside.py::test_an_imported_partition_waits_for_a_person_and_says_what_to_do",
+    "stuck, changed outside": "tests/system/ledger/test_outside.py::test_an_imported_partition_waits_for_a_person",
     "overdue": "tests/system/dagster/test_on_time.py::test_what_is_not_there_fails_with_the_root_and_is_told_once",
     "paused": "tests/system/dagster/test_decisions.py::test_a_paused_domain_is_not_asked_for_until_it_is_resumed",
 }
