@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,11 @@ class Canonical(BaseModel):
     """Base of all canonical parts: frozen, closed, value-free in its errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # The canonical form leaves nothing out: which fields were given is of no matter, and would be half of a contract's memory.
+    _given: ClassVar[set[str]] = set()
+
+    def model_post_init(self, context: Any, /) -> None:
+        object.__setattr__(self, "__pydantic_fields_set__", self._given)
 
 
 class WireType(Canonical):

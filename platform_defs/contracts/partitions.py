@@ -79,6 +79,7 @@ def key_of(cadence: Cadence, at: datetime) -> str:
     return at.astimezone(UTC).strftime(HOUR_FORMAT if cadence == "hourly" else DAY_FORMAT)
 
 
+@lru_cache(maxsize=1 << 16)
 def index_of(key: str) -> int:
     """Hours (or days) since 1970-01-01T00 UTC: the compact form of a key in the ledger."""
     window = window_of(key)

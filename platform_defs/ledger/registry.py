@@ -44,9 +44,9 @@ _CURRENT = (
     "WHERE e.digest IS NOT NULL ORDER BY e.key"
 )
 _WRITE_ENDPOINTS = (
-    "INSERT INTO endpoints (key, cadence, kind, digest, version) SELECT w.key, w.cadence, w.kind, w.digest, :version "
-    "FROM unnest(CAST(:keys AS text[]), CAST(:cadences AS text[]), CAST(:kinds AS text[]), CAST(:digests AS text[])) AS w (key, cadence, kind, digest) "
-    "ON CONFLICT (key, cadence) DO UPDATE SET kind = excluded.kind, digest = excluded.digest, version = excluded.version"
+    "INSERT INTO endpoints (key, cadence, kind, digest, code, version) SELECT w.*, :version FROM unnest(CAST(:keys AS text[]), CAST(:cadences AS text[]), "
+    "CAST(:kinds AS text[]), CAST(:digests AS text[]), CAST(:codes AS text[])) AS w (key, cadence, kind, digest, code) "
+    "ON CONFLICT (key, cadence) DO UPDATE SET kind = excluded.kind, digest = excluded.digest, code = excluded.code, version = excluded.version"
 )
 _WRITE_HISTORY = (
     "INSERT INTO contract_history (endpoint_id, version, contract, git_ref, applied_at) SELECT e.id, :version, w.contract, :git_ref, :at "
@@ -96,6 +96,7 @@ class Registry:
                 "cadences": [contract.cadence for contract in written],
                 "kinds": [contract.kind for contract in written],
                 "digests": [contract.digest for contract in written],
+                "codes": [contract.code_version for contract in written],
                 "contracts": [contract.canonical_json() for contract in written],
                 "retired": retired,
             }
@@ -114,8 +115,9 @@ class Registry:
             known = {contract.digest: contract for contract in self._cached[1].values()}
             with self._store.snapshot() as connection:
                 version = self._version(connection)
-                rows = connection.execute(text(_CURRENT)).all()
-            contracts = {row.key: known.get(row.digest) or Contract.model_validate_json(row.contract) for row in rows}
+                # As they come: all the texts at once are as large as what is made of them.
+                rows = connection.execution_options(yield_per=1000).execute(text(_CURRENT))
+                contracts = {row.key: known.get(row.digest) or Contract.model_validate_json(row.contract) for row in rows}
             self._cached = (version, MappingProxyType(contracts))
         return self._cached[1]
 

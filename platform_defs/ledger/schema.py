@@ -50,6 +50,7 @@ endpoints = Table(
     Column("kind", Text),  # null: seen in landing only, never declared
     Column("digest", Text),  # of the contract in force; null: none. The JSON is in the history: this table is read whole at every tick
     Column("version", BigInteger),  # registry version that brought this contract, or removed it
+    Column("code", Text),  # code version of the last contract: what failed under another one is tried again. null: not noted
     UniqueConstraint("key", "cadence"),  # another cadence is another history
 )
 contract_history = Table(
@@ -130,6 +131,7 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("inputs", LargeBinary),
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
+    Index("exceptions_partition", "partition"),  # the recent ones among months of them
     Index("exceptions_outside", "endpoint_id", postgresql_where=text("kind = 'changed_outside'")),  # asked for every 10 s by each domain
 )
 lake_looks = Table(  # up to which version a table's own log was looked at for changes past the platform

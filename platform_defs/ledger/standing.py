@@ -1,4 +1,4 @@
-"""The tick's bulk read: how far many endpoints are, in one snapshot and five statements, however many they are and however long their history.
+"""The tick's bulk read: how far many endpoints are, in one snapshot and seven statements, however many they are and however long their history.
 
 Versions of single partitions are `facts`' matter; what follows from either is decided in planning.
 """
@@ -10,35 +10,38 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from platform_defs.contracts.partitions import Cadence, index_of, key_of
+from platform_defs.contracts.partitions import index_of, key_of
 from platform_defs.ledger.facts import parse_multirange
 from platform_defs.ledger.landing import receivers
 from platform_defs.ledger.pauses import open_pauses
 from platform_defs.ledger.store import Store, UnknownEndpoint
 from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing
 
-# Most endpoints have the same ranges: these come once, with the endpoints that have them.
-_FRONTIERS = (
-    "SELECT ranges, array_agg(id) AS ids FROM (SELECT e.id, (f.published * CASE e.cadence WHEN 'hourly' THEN CAST(:hours AS int4multirange) "
-    "ELSE CAST(:days AS int4multirange) END)::text AS ranges FROM endpoints e JOIN frontiers f ON f.endpoint_id = e.id WHERE e.id = ANY(:needed)) AS each "
-    "GROUP BY ranges"
+# Numbers of endpoints go as one text and are joined with: as an expression, or a list that a column is to be in, tens of thousands of them cost the database
+# more than the query. What many endpoints have in common comes once, with the numbers of those that have it.
+_FRONTIERS = " UNION ALL ".join(
+    f"SELECT ranges::text, ids FROM (SELECT f.published * CAST(:{name} AS int4multirange) AS ranges, array_agg(f.endpoint_id) AS ids "  # noqa: S608
+    f"FROM unnest(CAST(:{name}_ids AS int[])) AS w (id) JOIN frontiers f ON f.endpoint_id = w.id GROUP BY 1) AS {name}"
+    for name in ("hourly", "daily")
+)
+# Hours have higher numbers than the days of a thousand years: an index finds what is recent of both among months of troubles.
+_TROUBLED = (
+    "SELECT partition, array_agg(id) FILTER (WHERE again) AS again, array_agg(id) FILTER (WHERE NOT again) AS at_rest FROM (SELECT e.id, x.partition, "
+    "coalesce(x.next_try <= :until, false) OR x.code IS NOT NULL AND x.code IS DISTINCT FROM e.code AS again "
+    "FROM unnest(CAST(:asked AS int[])) AS w (id) JOIN endpoints e ON e.id = w.id JOIN exceptions x ON x.endpoint_id = e.id "
+    "WHERE x.partition >= :hour OR x.partition BETWEEN :day AND :last_day) AS recent GROUP BY partition"
 )
 _TROUBLES = (
     "SELECT x.endpoint_id, x.partition, x.state, x.tries, x.next_try, x.code, coalesce(f.published @> x.partition, false) AS built, "
     "CASE WHEN f.published @> x.partition THEN coalesce((SELECT d.imported[1 + mod(x.partition, CASE e.cadence WHEN 'hourly' THEN 24 ELSE 1 END)] "
     "FROM partition_days d WHERE d.endpoint_id = x.endpoint_id AND d.day = x.partition / CASE e.cadence WHEN 'hourly' THEN 24 ELSE 1 END), false) "
-    "ELSE false END AS imported "
-    "FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id LEFT JOIN frontiers f ON f.endpoint_id = x.endpoint_id "
-    "WHERE x.endpoint_id = ANY(:asked) AND x.partition >= CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END"
+    "ELSE false END AS imported FROM unnest(CAST(:ids AS int[]), CAST(:partitions AS int[])) AS w (id, partition) "
+    "JOIN exceptions x ON x.endpoint_id = w.id AND x.partition = w.partition JOIN endpoints e ON e.id = w.id LEFT JOIN frontiers f ON f.endpoint_id = w.id"
 )
-_REQUESTED = (
-    "SELECT q.id, q.first, q.last FROM (SELECT unnest(endpoints) AS id, first, last FROM requests WHERE closed_at IS NULL) AS q WHERE q.id = ANY(:asked)"
-)
+# Few, whoever is asked about: read whole.
+_REQUESTED = "SELECT unnest(endpoints) AS id, first, last FROM requests WHERE closed_at IS NULL"
 # A lease whose run has ended holds nothing up: whoever builds next takes it over.
-_LEASED = (
-    "SELECT l.endpoint_id AS id, l.partition AS first, l.partition AS last FROM leases l JOIN runs r ON r.id = l.run "
-    "WHERE r.ended_at IS NULL AND l.endpoint_id = ANY(:asked)"
-)
+_LEASED = "SELECT l.endpoint_id AS id, l.partition AS first, l.partition AS last FROM leases l JOIN runs r ON r.id = l.run WHERE r.ended_at IS NULL"
 
 
 class Standings:
@@ -68,42 +71,60 @@ class Standings:
         if unknown := next((key for key in keys if key not in self.graph.contracts), None):
             raise UnknownEndpoint(unknown)
         if not self._ids:
-            numbers = self._store.endpoint_ids((key, contract.cadence) for key, contract in self.graph.contracts.items())
-            self._ids = {key: number for (key, _), number in numbers.items()}
+            found = self._store.endpoint_ids((key, contract.cadence) for key, contract in self.graph.contracts.items())
+            self._ids = {key: number for (key, _), number in found.items()}
             self._keys = {number: key for key, number in self._ids.items()}
-        by_id = self._keys
-        wanted = {"needed": [self._ids[key] for key in self.graph.needed(keys)], "asked": [self._ids[key] for key in keys]}
+        numbers = {self._ids[key] for key in keys}
         with self._store.snapshot() as connection:
+            flight = [row for query in (_REQUESTED, _LEASED) for row in connection.execute(text(query)).all()]
+            again, at_rest = self._troubled(connection, numbers, since, until)
             return Standing(
                 since=since,
                 until=until,
                 asked=keys,
-                published=_published(connection, by_id, wanted["needed"], since - self.graph.reach(keys), until),
-                in_flight=[
-                    Span(by_id[number], first, last) for query in (_REQUESTED, _LEASED) for number, first, last in connection.execute(text(query), wanted).all()
-                ],
-                troubles=_troubles(connection, by_id, wanted["asked"], since),
+                published=self._published(connection, keys, since, until),
+                in_flight=[Span(self._keys[number], first, last) for number, first, last in flight if number in numbers],
+                troubles=self._troubles(connection, again),
+                at_rest=at_rest,
                 receivers=tuple(receivers(connection)),
                 pauses=tuple(open_pauses(connection)),
             )
 
+    def _troubled(
+        self, connection: Connection, asked: Iterable[int], since: datetime, until: datetime
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, list[str]]]]:
+        """What may be tried again (endpoint, partition), and the partitions at rest, in numbers but for the latter's endpoints."""
+        days = {"day": index_of(key_of("daily", since)), "last_day": index_of(key_of("daily", until))}
+        values = {"asked": _numbers(asked), "hour": index_of(key_of("hourly", since)), "until": until} | days
+        again: list[tuple[int, int]] = []
+        at_rest: list[tuple[int, list[str]]] = []
+        for partition, tried, rest in connection.execute(text(_TROUBLED), values):
+            again += [(number, partition) for number in tried or ()]
+            at_rest.append((partition, [self._keys[number] for number in rest or ()]))
+        return again, at_rest
 
-def _published(connection: Connection, by_id: dict[int, str], needed: list[int], since: datetime, until: datetime) -> dict[str, Ranges]:
-    spans: dict[str, Cadence] = {"hours": "hourly", "days": "daily"}
-    # From the beginning of a day: a day's hours are looked at together.
-    clips = {
-        name: f"{{[{index_of(key_of('daily', since)) * (24 if cadence == 'hourly' else 1)},{index_of(key_of(cadence, until)) + 1})}}"
-        for name, cadence in spans.items()
-    }
-    found: dict[str, Ranges] = {}
-    for ranges, numbers in connection.execute(text(_FRONTIERS), {"needed": needed} | clips):
-        parsed = parse_multirange(ranges)
-        for number in numbers:
-            found[by_id[number]] = parsed
-    return found
+    def _troubles(self, connection: Connection, places: Iterable[tuple[int, int]]) -> list[OpenTrouble]:
+        found = list(places)
+        if not found:
+            return []
+        values = {"ids": _numbers(number for number, _ in found), "partitions": _numbers(partition for _, partition in found)}
+        return [OpenTrouble(self._keys[number], *rest) for number, *rest in connection.execute(text(_TROUBLES), values).all()]
+
+    def _published(self, connection: Connection, asked: Iterable[str], since: datetime, until: datetime) -> dict[str, Ranges]:
+        # From the beginning of a day: a day's hours are looked at together.
+        begin = key_of("daily", since - self.graph.reach(asked))
+        spans = {"hourly": (index_of(begin) * 24, index_of(key_of("hourly", until))), "daily": (index_of(begin), index_of(key_of("daily", until)))}
+        values: dict[str, str] = {}
+        needed = self.graph.needed(asked)
+        for cadence, (first, last) in spans.items():
+            values[cadence] = f"{{[{first},{last + 1})}}"
+            values[f"{cadence}_ids"] = _numbers(self._ids[key] for key in needed if self.graph.lines[key].cadence == cadence)
+        found: dict[str, Ranges] = {}
+        for ranges, numbers in connection.execute(text(_FRONTIERS), values):
+            found |= dict.fromkeys([self._keys[number] for number in numbers], parse_multirange(ranges))
+        return found
 
 
-def _troubles(connection: Connection, by_id: dict[int, str], asked: list[int], since: datetime) -> list[OpenTrouble]:
-    values = {"asked": asked, "hour": index_of(key_of("hourly", since)), "day": index_of(key_of("daily", since))}
-    rows = connection.execute(text(_TROUBLES), values).all()
-    return [OpenTrouble(by_id[number], *rest) for number, *rest in rows]
+def _numbers(numbers: Iterable[int]) -> str:
+    """An array as Postgres reads it."""
+    return f"{{{','.join(map(str, numbers))}}}"

@@ -150,7 +150,7 @@ class Store:
         return found
 
     def create(self) -> None:
-        """Makes the tables and adds columns that are missing; idempotent, and safe from several processes at once."""
+        """Makes the tables and adds columns and indexes that are missing; idempotent, and safe from several processes at once."""
         with self.transaction() as connection:
             self.lock(connection, Lock.CREATE)
             schema.metadata.create_all(connection)
@@ -163,6 +163,8 @@ class Store:
                     if column.name not in present[table.name]:
                         kind = column.type.compile(connection.dialect)
                         connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
 
     def ensure_days(self, days: Iterable[int]) -> None:
         """Makes the tables that hold these days of `attempts` and `transitions`."""

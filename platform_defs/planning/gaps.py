@@ -58,8 +58,9 @@ class Standing:
         asked: the endpoints to look at.
         published: what is published of them and of all they read, as ranges of partition numbers; from as early as their windows reach.
         in_flight: what is asked for or being built, of the asked.
-        troubles: of the asked.
+        troubles: of the asked, those that may be tried again by `until`.
         receivers, pauses: all that are known.
+        at_rest: partitions of the asked in trouble about which nothing is to be done by then: a number, and the endpoints.
     """
 
     since: datetime
@@ -70,6 +71,7 @@ class Standing:
     troubles: Sequence[OpenTrouble] = ()
     receivers: tuple[Receiver, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    at_rest: Sequence[tuple[int, Sequence[str]]] = ()
 
 
 class Line(NamedTuple):
@@ -170,25 +172,20 @@ class _Look:
         self.newest: dict[Cadence, int] = {
             cadence: index_of(key_of(cadence, min(self.standing.until, self.now))) - 1 - self.zero[cadence] for cadence in ("hourly", "daily")
         }
-        flight: dict[str, int] = {}
+        self.flight: dict[str, int] = {}
         for key, first, last in self.standing.in_flight:
-            flight[key] = flight.get(key, 0) | self._bits(self.graph.contracts[key].cadence, ((first, last),))
-        self.flight = flight
+            self.flight[key] = self.flight.get(key, 0) | self._bits(self.graph.lines[key].cadence, ((first, last),))
         self.paused = pauses_of(self.standing.pauses, self.standing.asked, self.now)
 
     def asks(self, most: int) -> list[Decision]:
         """See `gaps`."""
-        troubled: dict[str, int] = {}
-        for trouble in self.standing.troubles:
-            place = trouble.number - self.zero[self.graph.lines[trouble.endpoint].cadence]
-            if place >= 0:
-                troubled[trouble.endpoint] = troubled.get(trouble.endpoint, 0) | 1 << place
+        taken = self._taken()
         by_tier: dict[Tier, dict[str, int]] = {}
         for key in self.standing.asked:
             if key in self.paused:
                 continue
             line = self.graph.lines[key]
-            missing = self._spoken(line.shape, recent=True) & ~(self._published(line) | self.flight.get(key, 0) | troubled.get(key, 0))
+            missing = self._spoken(line.shape, recent=True) & ~(self._published(line) | taken.get(key, 0))
             if missing and (missing := self._buildable(line, missing)):
                 by_tier.setdefault(line.tier, {})[key] = missing
         asks: list[Decision] = []
@@ -201,6 +198,17 @@ class _Look:
                 for place in _ends(list(_places(missing)), share):
                     asks.append(Decision(key, key_at(line.cadence, zero + place), PartitionState.DUE, why, ask=True))
         return asks + [ask for trouble in self.standing.troubles if (ask := self._again(trouble)) is not None]
+
+    def _taken(self) -> dict[str, int]:
+        """What is in flight or in trouble, by endpoint."""
+        taken = dict(self.flight)
+        troubles = [(each.number, (each.endpoint,)) for each in self.standing.troubles]
+        for number, keys in (*troubles, *self.standing.at_rest):
+            for key in keys:
+                place = number - self.zero[self.graph.lines[key].cadence]
+                if place >= 0:
+                    taken[key] = taken.get(key, 0) | 1 << place
+        return taken
 
     def _again(self, trouble: OpenTrouble) -> Decision | None:
         """Whether a partition in trouble is tried again now."""

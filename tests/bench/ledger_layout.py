@@ -2,7 +2,8 @@
 
     python -m tests.bench.ledger_layout [--endpoints 40000] [--days 60] [--json FILE]
 
-19 of 20 endpoints are hourly, the others daily; each reads three others; 1 % of the partitions are exceptions (never published, with a row that says why).
+19 of 20 endpoints are hourly, the others daily; each reads three others; 1 % of the partitions, at any place, are exceptions (never published, with a row that
+says why).
 The filling is done in SQL and says nothing about the speed of `record`.
 """
 
@@ -30,18 +31,23 @@ from platform_defs.ledger.embedded import EmbeddedPostgres
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 TODAY = int(NOW.timestamp()) // 86400
 LOOK_BACK = timedelta(hours=48)
+# As many domains as a location of at most 2,000 endpoints makes reasonable; the forty endpoints that the others read are in the first forty.
+_READ, _A_DOMAIN = 40, 1000
+# Contracts are put in force so many at a time: one statement with all of 400,000 takes the database gigabytes.
+_APPLIED = 40_000
 
 
 def contracts(endpoints: int) -> list[Contract]:
     """That many contracts, one of 20 daily, three inputs each."""
     made = []
+    domains = max(_READ, endpoints // _A_DOMAIN)
     for number in range(endpoints):
         daily = number % 20 == 19
-        inputs = [_input(param, other, daily) for param, other in enumerate((number * 7 + 1, number * 13 + 2, number * 29 + 3)) if number > 40]
+        inputs = [_input(param, other, daily) for param, other in enumerate((number * 7 + 1, number * 13 + 2, number * 29 + 3)) if number > _READ]
         made.append(
             Contract(
                 kind="endpoint",
-                key=f"d{number % 40}/e{number}",
+                key=f"d{number % domains}/e{number}",
                 description="filled",
                 owner="team:bench",
                 purpose="bench",
@@ -52,16 +58,24 @@ def contracts(endpoints: int) -> list[Contract]:
                 cadence="daily" if daily else "hourly",
                 columns=(Column(name="id", type="BIGINT"),),
                 inputs=tuple(inputs),
-                code_version="code-1",
+                code_version=f"code-{number}",
             )
         )
     return made
 
 
 def _input(param: int, other: int, daily: bool) -> WindowInput:
-    read = other % 40
+    read = other % _READ
     read -= 1 if read % 20 == 19 else 0  # hourly ones only: an hour reads a day through as_of alone
-    return WindowInput(param=f"p{param}", endpoint=f"d{read % 40}/e{read}", unit="hours", first=0, last=param % 2)
+    return WindowInput(param=f"p{param}", endpoint=f"d{read}/e{read}", unit="hours", first=0, last=param % 2)
+
+
+def _apply(ledger: Ledger, endpoints: int) -> None:
+    """All contracts, some domains at a time."""
+    made = sorted(contracts(endpoints), key=lambda contract: contract.domain)
+    for first in range(0, endpoints, _APPLIED):
+        part = made[first : first + _APPLIED]
+        ledger.registry.apply(part, "bench", domains=())
 
 
 def fill(ledger: Ledger, endpoints: int, days: int, version_days: int | None = None) -> dict[str, float]:
@@ -78,17 +92,17 @@ def fill(ledger: Ledger, endpoints: int, days: int, version_days: int | None = N
             for statement in statements:
                 connection.execute(text(statement), {"days": days, "today": TODAY, "versions": days if version_days is None else version_days})
 
-    step("apply contracts", lambda: ledger.registry.apply(contracts(endpoints), "bench"))
+    step("apply contracts", lambda: _apply(ledger, endpoints))
     with ledger.store.transaction() as connection:
         ledger.store.run_number(connection, "00000000-0000-0000-0000-000000000001")
-        ledger.store.code_numbers(connection, ["code-1"])
+        connection.execute(text("INSERT INTO codes (code) SELECT code FROM endpoints"))
     slots = "CASE e.cadence WHEN 'hourly' THEN 24 ELSE 1 END"
     arrays = {
         "content": f"array_fill(decode(md5(e.id::text || d), 'hex'), ARRAY[{slots}])",
         "inputs": f"array_fill(decode(md5(d || e.id::text), 'hex'), ARRAY[{slots}])",
         "rows": f"array_fill(1000::bigint, ARRAY[{slots}])",
         "version": f"array_fill((d * 24)::bigint, ARRAY[{slots}])",
-        "code": f"array_fill(1, ARRAY[{slots}])",
+        "code": f"array_fill(c.id, ARRAY[{slots}])",
         "run": f"array_fill(1::bigint, ARRAY[{slots}])",
         "changes": f"array_fill(((d - :today) * 24 + 100000)::bigint, ARRAY[{slots}])",
         "checks_passed": f"array_fill(5::smallint, ARRAY[{slots}])",
@@ -99,23 +113,24 @@ def fill(ledger: Ledger, endpoints: int, days: int, version_days: int | None = N
         lambda: sql(
             f"INSERT INTO partition_days (endpoint_id, day, change, {', '.join(arrays)}) "
             f"SELECT e.id, d, (d - :today) * 24 + 100000, {', '.join(arrays.values())} "
-            "FROM endpoints e, generate_series(:today - :versions + 1, :today) AS d ORDER BY d, e.id"
+            "FROM endpoints e JOIN codes c USING (code), generate_series(:today - :versions + 1, :today) AS d ORDER BY d, e.id"
         ),
     )
-    # Every 100th partition is missing, at another place for each endpoint.
-    step(
-        "frontiers",
-        lambda: sql(
-            "INSERT INTO frontiers (endpoint_id, published) SELECT e.id, (SELECT range_agg(int4range(p, p + 1)) FROM "
-            f"generate_series((:today - :days + 1) * {slots}, (:today + 1) * {slots} - 1) AS p WHERE (p + e.id) % 100 <> 0) FROM endpoints e"
-        ),
-    )
+    # One partition of a hundred is missing, at other places for each endpoint.
     step(
         "exceptions",
         lambda: sql(
+            "SELECT setseed(0.4)",
             "INSERT INTO exceptions (endpoint_id, partition, state, reason, tries, at, run, code) "
-            "SELECT e.id, p, 'refused', 'rows that break the key', 1, now(), 1, 'code-1' "
-            f"FROM endpoints e, generate_series((:today - :days + 1) * {slots}, (:today + 1) * {slots} - 1) AS p WHERE (p + e.id) % 100 = 0"
+            f"SELECT e.id, ((:today - :days + 1) * {slots} + floor(random() * :days * {slots}))::int, 'refused', 'rows break the key', 1, now(), 1, e.code "
+            f"FROM endpoints e, generate_series(1, ceil(:days * {slots} / 100.0)::int) ON CONFLICT DO NOTHING",
+        ),
+    )
+    step(
+        "frontiers",
+        lambda: sql(
+            f"INSERT INTO frontiers (endpoint_id, published) SELECT e.id, int4multirange(int4range((:today - :days + 1) * {slots}, (:today + 1) * {slots})) "
+            "- coalesce((SELECT range_agg(int4range(x.partition, x.partition + 1)) FROM exceptions x WHERE x.endpoint_id = e.id), '{}') FROM endpoints e"
         ),
     )
     step("analyze", lambda: sql("ANALYZE"))

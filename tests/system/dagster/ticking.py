@@ -7,7 +7,7 @@ makes them. Only the builds are played: what a run does is said by the test.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,8 +18,10 @@ from sqlalchemy import event
 
 from platform_defs.build.definitions import build_defs
 from platform_defs.build.housekeeping import retention_name
+from platform_defs.build.platform import PLATFORM
 from platform_defs.contracts.loading import LoadedDomain
 from platform_defs.contracts.partitions import Cadence, keys_between, window_of
+from platform_defs.execution.platform import Platform
 from platform_defs.lake.landing import SealManifest, Segment, segment_path
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Fence
@@ -43,30 +45,37 @@ class Spent:
 
 @dataclass
 class Ticked:
-    """What one tick of everything asked for, and how often it found nothing."""
+    """What one tick of everything asked for, as runs and as partitions (endpoint, key), and how often it found nothing."""
 
     runs: list[dg.DagsterRun] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def places(self) -> list[Place]:
-        """The partitions asked for, as (endpoint, key)."""
-        return [place for run in self.runs for place in places_of(run)]
 
 
 class TickHarness:
-    """Domains, their ledger and an instance."""
+    """Domains, their ledger and an instance.
 
-    def __init__(self, ledger: Ledger, instance: dg.DagsterInstance, domains: Sequence[LoadedDomain], now: datetime) -> None:
+    Args:
+        platform: what runs build with: they are executed in this process as they are launched. None: builds are played (`finish`, `fail`).
+    """
+
+    def __init__(self, ledger: Ledger, instance: dg.DagsterInstance, domains: Sequence[LoadedDomain], now: datetime, platform: Platform | None = None) -> None:
         self.ledger, self.instance, self.now = ledger, instance, now
         ledger.store.clock = lambda: self.now
-        contracts = {contract.key: contract for domain in domains for contract in domain.contracts}
-        ledger.registry.apply(contracts.values(), "test")
-        self.repositories = {
-            domain.name: build_defs(domain.name, loaded=domain, known=contracts, ledger=lambda: ledger).get_repository_def() for domain in domains
-        }
+        self._platform = platform
         self._cursors: dict[str, str | None] = {}
         self._seals = 0
+        self.deploy(domains)
+
+    def deploy(self, domains: Sequence[LoadedDomain]) -> None:
+        """Puts these domains in force, in place of all there were."""
+        contracts = {contract.key: contract for domain in domains for contract in domain.contracts}
+        self.ledger.registry.apply(contracts.values(), "test")
+        resources = None if self._platform is None else {PLATFORM: self._platform}
+        self.repositories = {
+            domain.name: build_defs(domain.name, loaded=domain, known=contracts, resources=resources, ledger=lambda: self.ledger).get_repository_def()
+            for domain in domains
+        }
 
     # what happens
 
@@ -188,6 +197,7 @@ class TickHarness:
         for request in requests or ():
             if not crash:
                 found.runs.append(self._launch(repository, request, job))
+                found.places += _places(request.asset_selection, request.tags)
 
     def _launch(self, repository: Any, request: dg.RunRequest, job: str | None) -> dg.DagsterRun:
         """As the daemon does: the job's part that was asked for, with its tags; it is an error to ask for what the job does not hold."""
@@ -195,6 +205,11 @@ class TickHarness:
         selected = set(request.asset_selection or ())
         part = definition.get_subset(asset_selection=selected)
         assert part.asset_layer.executable_asset_keys >= selected
+        if self._platform is not None:
+            done = part.execute_in_process(instance=self.instance, tags=dict(request.tags), raise_on_error=False)
+            run = self.instance.get_run_by_id(done.run_id)
+            assert run is not None
+            return run
         return self.instance.create_run_for_job(part, tags=dict(request.tags), status=dg.DagsterRunStatus.NOT_STARTED, asset_selection=frozenset(selected))
 
     def _published(self, key: str, partitions: list[str], run_id: str, contents: Callable[[Place], object] | None) -> list[Outcome]:
@@ -241,8 +256,12 @@ def _by_endpoint(places: Sequence[Place]) -> dict[str, list[str]]:
 
 def places_of(run: dg.DagsterRun) -> list[Place]:
     """The partitions a run was asked for."""
-    keys = keys_between(run.tags[RANGE_START], run.tags[RANGE_END])
-    return [(asset.to_user_string(), key) for asset in sorted(run.asset_selection or ()) for key in keys]
+    return _places(run.asset_selection, run.tags)
+
+
+def _places(assets: Iterable[dg.AssetKey] | None, tags: Mapping[str, str]) -> list[Place]:
+    keys = keys_between(tags[RANGE_START], tags[RANGE_END])
+    return [(asset.to_user_string(), key) for asset in sorted(assets or ()) for key in keys]
 
 
 def _success(run: dg.DagsterRun) -> dg.DagsterEvent:

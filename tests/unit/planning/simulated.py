@@ -45,7 +45,7 @@ class Job:
     """A partition as a run found it when it started.
 
     Attributes:
-        rows: of an event hour: what was sealed then. moved: whether its input is another than that of the version before.
+        rows: of an event hour: what was sealed then. moved: whether its input is another than that of the version before. code: it was built by.
     """
 
     place: Place
@@ -54,6 +54,7 @@ class Job:
     pins: dict[str, str]
     rows: tuple[tuple[int, datetime], ...]
     moved: bool
+    code: str
 
 
 @dataclass

@@ -10,23 +10,24 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.partitions import index_of, key_of
+from platform_defs.contracts.partitions import index_of, key_of, window_of
 from platform_defs.planning.facts import Counts, InFlight, Landed, Pause, Published, Receiver, Trouble
 from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing, gaps
 from platform_defs.planning.inputs import view_inputs
 from platform_defs.planning.lateness import PARK_EVERY
 from platform_defs.planning.requests import Room, plan_tick
 from platform_defs.planning.retry import next_try
-from platform_defs.planning.states import Decision, decide, first_look
+from platform_defs.planning.states import Decision, PartitionState, decide, first_look
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place, Readers, unsettled
+from tests.unit.planning.recomputed import computed
 from tests.unit.planning.simulated import Collector, Job, Request, Run, hashed
 from tests.unit.planning.simulation_holds import LOOK_BACK, Held
 from tests.unit.planning.world import at
 
-STEP = timedelta(minutes=10)
 LOST_AFTER = timedelta(minutes=5)
 SLOTS = 6
+_TROUBLE = (PartitionState.REFUSED, PartitionState.STUCK, PartitionState.FAILED)
 SWEPT = 2
 
 
@@ -44,20 +45,27 @@ class Simulation(Held):
         for collector in self.collectors:
             collector.alive, collector.lost = True, False
         self.pauses.clear()
+        self._mend()
         calm = self.now + timedelta(hours=13)
         while self.now < calm:
             self.step()
+            if not self.now.minute:
+                self._backfill()
         # What came beyond the last settle age is looked at once a day.
         self.now += PARK_EVERY
-        for number in range(60):
+        rest = self.now + timedelta(hours=4)
+        latest = rest + timedelta(hours=8)
+        self.pace = timedelta(minutes=5)  # the newest hour goes through all levels before the next one ends
+        while self.now < rest or (self.now + self.pace).minute or self.runs:
             self.step(arrivals=False)
-            if number > 20 and self.now.minute == 50 and not self.runs:  # the newest hour has long closed
-                break
+            if not self.now.minute % 15 and self._backfill():
+                rest = max(rest, self.now + timedelta(hours=1))
+            self._hold(self.now < latest, "does not come to rest")
         self.check_the_end()
         return self
 
     def step(self, *, arrivals: bool = True) -> None:
-        self.now += STEP
+        self.now += self.pace
         if arrivals:
             self._arrive()
         self._seal()
@@ -133,6 +141,29 @@ class Simulation(Held):
         if self.runs and dice.random() < 0.02:  # a run dies; Dagster sees its end
             self._end(dice.choice(list(self.runs.values())))
 
+    def _mend(self) -> None:
+        """Authors mend what was refused or broke: new code for it."""
+        for key in self.world.facts:
+            if self.world.troubles(key):
+                self.world.change(key, code_version=f"mended-{self.now:%d%H%M}")
+        self.graph = Graph(self.world.contracts)
+
+    def _backfill(self) -> bool:
+        """A person asks for what lies beyond the look-back, never built or in trouble: a run an endpoint, and again once these are over; whether any is."""
+        if any(run.request is None for run in self.runs.values()):
+            return True
+        self._in_flight()
+        far = self.now - first_look(LOOK_BACK) + timedelta(days=1)
+        wanted: dict[str, list[Place]] = {}
+        for each in decide(self._facts(self.world.facts, at(0)), self.now, LOOK_BACK):
+            never = each.partition not in self.world.published(each.endpoint)
+            if (never or each.state in _TROUBLE) and window_of(each.partition).start < far:
+                wanted.setdefault(each.endpoint, []).append((each.endpoint, each.partition))
+        for places in wanted.values():
+            self.numbers += 1
+            self.runs[self.numbers] = Run(self.numbers, None, places, forced=False)
+        return bool(wanted)
+
     # runs
 
     def _work(self) -> None:
@@ -150,8 +181,11 @@ class Simulation(Held):
     def _start(self, run: Run) -> None:
         leased = {job.place for other in self.runs.values() for job in other.jobs}
         for place in sorted(run.places):
-            if place not in leased and (job := self._job(place, forced=run.forced)) is not None:
-                run.jobs.append(job)
+            if place in leased or (job := self._job(place, forced=run.forced)) is None:
+                continue
+            run.jobs.append(job)
+            if not self.storm:  # at once, one after another: what reads itself finds its predecessor
+                self._outcome(run, run.jobs.pop())
         run.ends = self.now + (timedelta() if not self.storm else timedelta(minutes=self.dice.choice([5, 10, 10, 30, 90])))
 
     def _job(self, place: Place, *, forced: bool) -> Job | None:
@@ -166,7 +200,7 @@ class Simulation(Held):
             if old is not None and digest == old.inputs and not forced:
                 self._skip(place)
                 return None
-            return Job(place, digest, hashed("rows", *sorted(kept)), {}, rows, old is None or digest != old.inputs)
+            return Job(place, digest, hashed("rows", *sorted(kept)), {}, rows, old is None or digest != old.inputs, contract.code_version)
         pins = dict(old.pins) if old is not None and not forced else None
         view = view_inputs(contract, partition, self.world.contracts, self.world.content, pins)
         if not view.complete:
@@ -174,9 +208,13 @@ class Simulation(Held):
         if old is not None and view.digest == old.inputs and not forced and contract.kind != "source":
             self._skip(place)
             return None
-        version = self.now.hour // 12 if contract.kind == "source" else 0
-        content = hashed(key, partition, version, view.digest if int(view.digest.hex(), 16) % 4 else b"the same again")
-        return Job(place, view.digest, content, dict(view.pins), (), old is None or view.digest != old.inputs)
+        if contract.kind == "source":
+            content: bytes | None = hashed(key, partition, self.now.hour // 12)
+        else:
+            content = computed(contract, partition, self.world.contracts, view.pins, self.world.content)
+        if content is None:
+            raise self.broken(f"{key} {partition} is built before its inputs are complete")
+        return Job(place, view.digest, content, dict(view.pins), (), old is None or view.digest != old.inputs, contract.code_version)
 
     def _skip(self, place: Place) -> None:
         """As the ledger does for a build that finds its partition current."""
@@ -194,20 +232,20 @@ class Simulation(Held):
         contract = self.world.facts[key].contract
         self.built[job.place] += 1
         old = self.world.published(key).get(partition)
-        if run.forced or not job.moved:
+        if run.request is None or not job.moved:
             self.allowed[job.place] += 1  # a person's
         roll = self.dice.random() if self.storm else 1.0
         state = "failed" if roll < 0.06 else "refused" if roll < 0.09 else "stuck" if roll < 0.11 else "published"
         if state != "published":
             self.allowed[job.place] += 1  # what is tried again
             before = self.world.troubles(key).get(partition)
-            same = before is not None and before.state == "failed" and (before.inputs, before.code) == (job.digest, contract.code_version)
-            tries = before.tries + 1 if same and before else 1
+            same = before is not None and before.state in ("failed", "stuck") and (before.inputs, before.code) == (job.digest, job.code)
+            tries = before.tries + 1 if same and before and state != "refused" else 1
             again = next_try(tries, self.now) if state == "failed" else None
             if state == "failed" and again is None:
                 state = "stuck"
             self.world.troubles(key)[partition] = Trouble(
-                state, f"it {state}", tries, self.now, again, job.digest, contract.code_version, str(run.id)  # type: ignore[arg-type]
+                state, f"it {state}", tries, self.now, again, job.digest, job.code, str(run.id)  # type: ignore[arg-type]
             )  # fmt: skip
             return
         self.world.troubles(key).pop(partition, None)
@@ -223,7 +261,7 @@ class Simulation(Held):
             inputs=job.digest,
             rows=len(job.rows),
             version=1,
-            code=contract.code_version,
+            code=job.code,
             built_at=self.now,
             run_id=str(run.id),
             counts=counts,
@@ -268,7 +306,7 @@ class Simulation(Held):
     def _schedules(self, crash: bool) -> None:
         self._in_flight()
         since = self.now - first_look(LOOK_BACK)
-        share = swept(self.world.facts, at(0) + timedelta(minutes=(self.now - at(0)) // STEP), SWEPT)
+        share = swept(self.world.facts, at(0) + timedelta(minutes=(self.now - at(0)) // self.pace), SWEPT)
         rest = [key for key in self.world.facts if key not in share]
         decisions = decide(self._facts(share, since), self.now, LOOK_BACK) + gaps(self.graph, self._standing(rest, since), self.now, LOOK_BACK)
         self._ask(decisions, crash)

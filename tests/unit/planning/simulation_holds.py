@@ -18,6 +18,7 @@ from platform_defs.planning.requests import MAX_ASSETS, MAX_KEYS, RunRequestPlan
 from platform_defs.planning.states import Decision, PartitionState, decide
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place
+from tests.unit.planning.recomputed import computed
 from tests.unit.planning.simulated import Broken, Collector, Job, Request, Run, drawn_contracts, hashed
 from tests.unit.planning.world import World, at
 
@@ -25,10 +26,14 @@ LOOK_BACK = timedelta(hours=30)
 
 
 class Held:
-    """The state of a simulated platform, and what must hold of it."""
+    """The state of a simulated platform, and what must hold of it.
 
-    def __init__(self, seed: int, hours: int = 30) -> None:
-        self.seed, self.hours = seed, hours
+    Args:
+        hours: of the storm. pace: how much time passes from step to step; a divisor of an hour.
+    """
+
+    def __init__(self, seed: int, hours: int = 30, pace: timedelta = timedelta(minutes=10)) -> None:
+        self.seed, self.hours, self.pace = seed, hours, pace
         self.dice = random.Random(seed)
         self.now = at(0)
         self.world = World(*drawn_contracts(self.dice))
@@ -75,7 +80,10 @@ class Held:
 
     def _hold(self, fact: bool, words: str) -> None:
         if not fact:
-            raise Broken(f"seed {self.seed} at {self.now:%d %H:%M}: {words}")
+            raise self.broken(words)
+
+    def broken(self, words: str) -> Broken:
+        return Broken(f"seed {self.seed} at {self.now:%d %H:%M}: {words}")
 
     def check_shape(self, plan: RunRequestPlan) -> None:
         contracts = self.world.contracts
@@ -140,7 +148,14 @@ class Held:
         self._hold(not each.ask or (contract.kind == "source" and published is not None), f"never came to rest: {each}")
         if each.state is PartitionState.STALE:
             self._hold(each.late > 0 and each.next_look is not None, f"stale for ever: {each}")
-        if published is None or each.state in (PartitionState.REFUSED, PartitionState.STUCK, PartitionState.FAILED):
+        self._hold(each.state not in (PartitionState.REFUSED, PartitionState.STUCK, PartitionState.FAILED), f"never mended: {each}")
+        if published is None:
+            young = window_of(each.partition).end > self.now - timedelta(hours=2)
+            self._hold(each.state is PartitionState.WAITING and (young or bool(each.waiting_for)), f"never built: {each}")
+            return
+        if each.state is PartitionState.OUTDATED:
+            declared = published.code != contract.code_version or contract.corrections_seconds is not None
+            self._hold(declared, f"outdated, though nothing it declares says so: {each}")
             return
         if contract.kind == "event":
             rows = self.sealed.get((each.endpoint, each.partition), [])
@@ -148,9 +163,9 @@ class Held:
             taken = published.counts.taken if published.counts else 0
             self._hold(taken + each.late == len(rows), f"{each.endpoint} {each.partition} took {taken} of {len(rows)} rows")
             self._hold(each.late > 0 or published.content == hashed("rows", *sorted(kept)), f"{each.endpoint} {each.partition} holds other rows than it should")
-        elif contract.kind == "endpoint" and each.state is not PartitionState.OUTDATED:
-            view = view_inputs(contract, each.partition, self.world.contracts, self.world.content, published.pins)
-            self._hold(not view.complete or published.inputs == view.digest, f"current though its inputs changed: {each}")
+        elif contract.kind == "endpoint":
+            fresh = computed(contract, each.partition, self.world.contracts, published.pins, self.world.content)
+            self._hold(published.content == fresh, f"holds other than what its inputs give now: {each}")
 
     def _reasons(self, place: Place) -> int:
         """How often a rebuild had a reason: of an event hour each settle age, crossing of its share and daily visit; of what reads, each change it reads."""
