@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from platform_defs.contracts.contract import Contract, Input, Tier
+from platform_defs.contracts.partitions import keys_between
 from platform_defs.planning.requests import RunRequestPlan
 from platform_defs.planning.touched import Place
 from tests.fixtures.contracts import DAY, HOUR, as_of, endpoint, event, lateness, reads
@@ -38,6 +39,11 @@ class Request:
     @property
     def places(self) -> list[Place]:
         return self.plan.places
+
+    @property
+    def covered(self) -> list[Place]:
+        """All of its range: what its run spares counts as requested while it is open."""
+        return [(key, partition) for key in self.plan.endpoints for partition in keys_between(self.plan.first, self.plan.last)]
 
 
 @dataclass

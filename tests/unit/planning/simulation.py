@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platform_defs.contracts.partitions import index_of, key_of, window_of
-from platform_defs.planning.facts import Counts, InFlight, Landed, Pause, Published, Receiver, Trouble
+from platform_defs.planning.facts import Counts, Landed, Pause, Published, Receiver, Trouble
 from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing, gaps
 from platform_defs.planning.inputs import view_inputs
 from platform_defs.planning.lateness import PARK_EVERY
@@ -350,6 +350,4 @@ class Simulation(Held):
                 self.numbers += 1
                 self.runs[self.numbers] = Run(self.numbers, request.id, request.places, forced=False)
                 request.run = self.numbers
-        for each in decisions:
-            if each.ask:
-                self.world.facts[each.endpoint].in_flight[each.partition] = InFlight("requested", None, self.now)  # type: ignore[index]
+        self._in_flight()

@@ -69,7 +69,7 @@ class Held:
         for facts in self.world.facts.values():
             facts.in_flight.clear()  # type: ignore[attr-defined]
         for request in self.requests.values():
-            for key, partition in request.places:
+            for key, partition in request.covered:
                 self.world.facts[key].in_flight[partition] = InFlight("requested", str(request.run), request.opened)  # type: ignore[index]
         for run in self.runs.values():
             for job in run.jobs:
