@@ -42,9 +42,10 @@ class Standing:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--missing", "only_missing", is_flag=True, help="What is missing from before the last 48 h, and what would build it.")
+@click.option("--processes", "only_processes", is_flag=True, help="What each process holds in memory: now, idle, at its peak.")
 @click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 400), help="How far back partitions are counted.")
 @click.argument("prefix", required=False)
-def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> None:
+def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, prefix: str | None) -> None:
     """What is broken, what waits, what is complete. Root causes first: one refused hour may be why fifty others wait.
 
     PREFIX narrows it to a domain or a dataset. What is broken is told however old it is; the table counts the last days.
@@ -54,7 +55,14 @@ def status(as_json: bool, only_missing: bool, days: int, prefix: str | None) -> 
     ./backline status charts
     ./backline status --days 30 --json
     ./backline status --missing charts
+    ./backline status --processes
     """
+    if only_processes:
+        from platform_defs.cli.processes import show_processes
+        from resources.settings import default_home
+
+        show_processes(default_home(), as_json=as_json)
+        return
     from platform_defs.cli.causes import causes, resting
     from platform_defs.cli.live import collector_problems, running_settings, silent_services
     from platform_defs.cli.speech import show_json

@@ -23,6 +23,9 @@ from pathlib import Path
 
 from platform_defs.running import keeper
 
+NAME = "BACKLINE_PROCESS"
+"""What a child and all it starts is called, in its environment."""
+
 LOG_BYTES = 16 * 1024 * 1024
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A child that lived this long before it died starts again at the first step of the backoff.
@@ -140,6 +143,26 @@ class Children:
         self.stop_one(spec.name)
         return self.start(spec)
 
+    def restart(self, name: str) -> None:
+        """Ends a child in its own way, starts it again, and waits until it is ready; harmless if there is none or it is being started just now.
+
+        Raises ChildFailed if it does not come back; it is then tried again as if it had died.
+        """
+        with self._lock:
+            child = self._children.get(name)
+            if child is None or child.starting or child.again_at is not None:
+                return
+            child.starting = True  # so that nobody else starts it
+        try:
+            self._end([child])
+            with self._lock:
+                if self._stopping.is_set():
+                    raise Stopping(name)
+                child.process, child.started = self._spawn(child.spec), time.monotonic()
+            self._wait_ready(child)
+        finally:
+            child.starting = False
+
     def stop_one(self, name: str) -> None:
         """Stops one child; harmless if there is none of that name."""
         with self._lock:
@@ -158,6 +181,12 @@ class Children:
         """Process ids by name."""
         with self._lock:
             return {name: child.process.pid for name, child in self._children.items()}
+
+    def age(self, name: str) -> float | None:
+        """Seconds since a child last started; None if there is none of that name."""
+        with self._lock:
+            child = self._children.get(name)
+            return None if child is None else time.monotonic() - child.started
 
     def log_of(self, name: str) -> Path:
         """Where a child's output goes."""
@@ -225,13 +254,13 @@ class Children:
             return subprocess.Popen(  # noqa: S603 - our own command lines
                 spec.command,
                 cwd=spec.folder,
-                env={**(os.environ if spec.inherit else {}), **self._environment, **spec.environment, keeper.MARK: self._mark},
+                env={**(os.environ if spec.inherit else {}), **self._environment, **spec.environment, keeper.MARK: self._mark, NAME: spec.name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 umask=0o077,  # whatever a child writes is its owner's alone
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
         except OSError as error:
             raise ChildFailed(f"{spec.name} could not be started: {spec.command[0]}: {error.strerror}") from error
@@ -326,8 +355,8 @@ class Children:
             child.process.wait()
 
 
-def _die_with_parent() -> Callable[[], object] | None:
-    """What a child calls between fork and exec so that it is killed when the supervisor dies; None where the system knows no such thing."""
+def die_with_parent() -> Callable[[], object] | None:
+    """What a child calls between fork and exec so that it is killed when its parent dies; None where the system knows no such thing."""
     if not sys.platform.startswith("linux"):
         return None
     # Loaded here, before the fork: after it the child may do little.

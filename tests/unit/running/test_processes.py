@@ -227,3 +227,18 @@ def test_kill_9_of_the_supervisor_leaves_nothing(tmp_path: Path) -> None:
         assert len(keeper.marked(mark)) == 3
         process.kill()
     assert wait_until(lambda: not keeper.marked(mark), 15)
+
+
+def test_a_restarted_child_is_a_new_process_and_nobody_elses_business(children: Children, told: Told, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    spec = python("one", f"from pathlib import Path; Path({str(ready)!r}).touch(); {WAIT}", ready=ready.exists, before=lambda: ready.unlink(missing_ok=True))
+    before = children.start(spec)
+    children.watch()
+    children.restart("one")
+    after = children.pids()["one"]
+    assert after != before
+    assert not alive(before)
+    assert alive(after)
+    assert told.sentences == []  # it did not die
+    children.restart("nobody")  # harmless
+    assert children.age("nobody") is None
