@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from resources.settings import settings_at
+from resources.settings import Settings, settings_at
 
 if TYPE_CHECKING:
     from resources.spark import SparkEngines
@@ -19,7 +19,12 @@ class EnginesResource(dg.ConfigurableResource["EnginesResource"]):
 
     def engines(self) -> SparkEngines:
         """Engines by zone. Imports pyspark, which a schedule's process does without."""
-        from resources.spark import SparkEngines
+        return engines_of(settings_at(self.home))
 
-        settings = settings_at(self.home)
-        return SparkEngines(settings.spark_intake, settings.spark_lake)
+
+def engines_of(settings: Settings) -> SparkEngines:
+    """The engines of a running platform, whose servers are not restarted while they are used. Close them."""
+    from resources.spark import SparkEngines
+    from resources.spark_use import ServerUse
+
+    return SparkEngines(settings.spark_intake, settings.spark_lake, ServerUse(settings.run))

@@ -11,6 +11,7 @@ import time
 import urllib.parse
 import uuid
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from platform_defs.lake.engine import Engine, EngineError, Zone
+from resources.spark_plans import COMPILED, COMPILED_FROM_ROWS, INTERPRETED
+from resources.spark_use import ServerUse
+from resources.spark_watch import Watch
 
 USER = "backline"
 _NAMESPACE = uuid.UUID("6f0c8f0e-5f0e-5a51-9a53-7a3f1f1d2f10")
@@ -27,13 +31,9 @@ _UNARY_SECONDS = 120.0  # analysis and settings answer in milliseconds
 _STREAM_SECONDS = 180.0  # the server itself ends every result stream after 2 minutes and the client takes it up again: longer is a hung server
 _INTERRUPT_SECONDS = 120.0
 _ALIVE_SECONDS = 3.0
+# A stopped server is noticed after three questions without an answer, 35 to 50 s. No pause of Java's is so long; a busy machine answers in half a second.
+_WATCH_SECONDS, _WATCH_ANSWER_SECONDS = 5.0, 10.0
 # The client's own policy retries for minutes when the server is gone: 5 tries are 6 s.
-# Java code for a plan takes 0.2 s to make, for every plan anew since its partition's name is in it: an hour of 200 rows was built in 2.2 s with it and in
-# 1.25 s without. It pays for itself from some hundred thousand rows on.
-_COMPILED_FROM_ROWS = 300_000
-_COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""Settings of plans over few rows: what a server starts with, so that small runs need not ask."""
 _RETRIES = {"max_retries": 5, "initial_backoff": 50, "max_backoff": 3000, "backoff_multiplier": 4.0}
 
 
@@ -55,17 +55,47 @@ class _CallDetails(NamedTuple):
     compression: Any
 
 
+class _Streams:
+    """The streams of results that an engine waits for, so that all of them can be ended: a client's channel must not be closed under its threads."""
+
+    def __init__(self) -> None:
+        self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._ended: EngineError | None = None
+
+    def add(self, call: Any) -> None:
+        with self._lock:
+            self._waiting.add(call)
+        self.check()
+
+    def check(self) -> None:
+        """Raises what the streams were ended with."""
+        if self._ended is not None:
+            raise EngineError(*self._ended.args)
+
+    def end(self, error: EngineError) -> None:
+        """Ends all of them; every later call raises this."""
+        with self._lock:
+            self._ended, waiting = error, list(self._waiting)
+        for call in waiting:
+            call.cancel()
+
+
 class _Deadlines(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
     """Gives every call a deadline: the client sets none, and a client of a stopped server hung."""
 
-    def __init__(self, unary: float, stream: float) -> None:
-        self._unary, self._stream = unary, stream
+    def __init__(self, unary: float, stream: float, streams: _Streams) -> None:
+        self._unary, self._stream, self._streams = unary, stream, streams
 
     def intercept_unary_unary(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        self._streams.check()
         return continuation(_with_timeout(details, self._unary), request)
 
     def intercept_unary_stream(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        return continuation(_with_timeout(details, self._stream), request)
+        self._streams.check()
+        call = continuation(_with_timeout(details, self._stream), request)
+        self._streams.add(call)
+        return call
 
 
 def _with_timeout(details: Any, seconds: float) -> _CallDetails:
@@ -78,9 +108,12 @@ def _with_timeout(details: Any, seconds: float) -> _CallDetails:
 class SparkEngine:
     """One Spark Connect server in one trust zone. Safe to use from several threads; make it after a fork, not before."""
 
-    def __init__(self, url: str, zone: Zone) -> None:
-        """`url`: `sc://localhost:PORT/;token=...` as the server says it."""
+    def __init__(self, url: str, zone: Zone, use: ServerUse | None = None) -> None:
+        """`url`: `sc://localhost:PORT/;token=...` as the server says it. `use`: what keeps the server from being restarted under us, if somebody does that."""
         self.zone: Zone = zone
+        self._use = use
+        self._watch: Watch | None = None
+        self._streams = _Streams()
         self._url = url
         self._lock = threading.RLock()
         self._sessions: dict[str, SparkSession] = {}
@@ -89,8 +122,10 @@ class SparkEngine:
     def session(self, run_id: str) -> SparkSession:
         """The session of this run, opened on first use. Raises EngineError if the server does not answer, or if somebody ended the run's session."""
         with self._lock:
+            self._streams.check()
             held = self._sessions.get(run_id)
             if held is None:
+                self._begin_use()
                 held = self._open(session_id(run_id, self.zone), _UNARY_SECONDS, _RETRIES)
                 try:
                     _client(held).get_config_dict("spark.app.name")
@@ -98,6 +133,7 @@ class SparkEngine:
                     _client(held).close()
                     raise self._explained(error, run_id) from None
                 self._sessions[run_id] = held
+                self._watch = self._watch or Watch(lambda: self.alive(_WATCH_ANSWER_SECONDS), self._give_up, _WATCH_SECONDS)
             held._set_default_and_active_session(held)  # type: ignore[attr-defined]  # functions that ask for the active session find, in this thread, this one
             return held
 
@@ -116,10 +152,10 @@ class SparkEngine:
 
     def sized(self, session: SparkSession, rows: int | None) -> None:
         """Has the session's next plans compiled if they see many rows, interpreted if few. Two short calls where that changes, none where not."""
-        identity, many = _client(session)._session_id, rows is None or rows >= _COMPILED_FROM_ROWS
+        identity, many = _client(session)._session_id, rows is None or rows >= COMPILED_FROM_ROWS
         with self._lock:
             if many != (identity in self._compiling):
-                for name, value in (_COMPILED if many else INTERPRETED).items():
+                for name, value in (COMPILED if many else INTERPRETED).items():
                     session.conf.set(name, value)
                 (self._compiling.add if many else self._compiling.discard)(identity)
 
@@ -131,6 +167,8 @@ class SparkEngine:
         """
         with self._lock:
             held = self._sessions.get(run_id)
+            if held is None:
+                self._begin_use()
         session = held or self._open(session_id(run_id, self.zone), _UNARY_SECONDS, _RETRIES)
         client = _client(session)
         try:
@@ -156,6 +194,9 @@ class SparkEngine:
         """Ends the run's session for good; harmless if this process holds none or the server is gone."""
         with self._lock:
             held = self._sessions.pop(run_id, None)
+            if not self._sessions and self._watch is not None:
+                self._watch.end()
+                self._watch = None
         if held is not None:
             self._compiling.discard(_client(held)._session_id)
             held.stop()
@@ -167,10 +208,10 @@ class SparkEngine:
         for run_id in held:
             self.release(run_id)
 
-    def alive(self) -> bool:
-        """Whether the server answers within 3 seconds."""
+    def alive(self, seconds: float = _ALIVE_SECONDS) -> bool:
+        """Whether the server answers within that time."""
         # in a variable: a session that is collected closes its client
-        session = self._open(session_id("alive", self.zone), _ALIVE_SECONDS, {**_RETRIES, "max_retries": 0})
+        session = self._open(session_id("alive", self.zone), seconds, {**_RETRIES, "max_retries": 0}, _Streams())
         try:
             _client(session).get_config_dict("spark.app.name")
         except (PySparkException, grpc.RpcError):
@@ -179,7 +220,17 @@ class SparkEngine:
             _client(session).close()
         return True
 
-    def _open(self, identity: str, unary_seconds: float, retries: dict[str, Any]) -> SparkSession:
+    def _begin_use(self) -> None:
+        if self._use is not None:
+            self._use.begin()
+
+    def _give_up(self) -> None:
+        """Ends what waits for results; whoever waits gets an error, and so does whoever asks again."""
+        where = urllib.parse.urlsplit(self._url).netloc
+        words = "has stopped answering though its process is there: see `backline status` and its log; start the command anew"
+        self._streams.end(EngineError(f"Spark at {where} {words}"))
+
+    def _open(self, identity: str, unary_seconds: float, retries: dict[str, Any], streams: _Streams | None = None) -> SparkSession:
         from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as ConnectSession
@@ -187,7 +238,7 @@ class SparkEngine:
         warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")  # what follows is an error that says more
         os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # what SparkSession.builder.remote() sets: pyspark.sql.functions looks at it
         channel = DefaultChannelBuilder(f"{self._url};user_id={USER};session_id={identity}")
-        channel.add_interceptor(_Deadlines(unary_seconds, _STREAM_SECONDS))
+        channel.add_interceptor(_Deadlines(unary_seconds, _STREAM_SECONDS, streams or self._streams))
         session = ConnectSession(connection=channel)
         session.client.set_retry_policies([DefaultPolicy(**retries)])
         return session  # type: ignore[return-value]
@@ -214,8 +265,10 @@ class SparkEngine:
 class SparkEngines:
     """The engines of both trust zones. On a laptop both addresses are one server, and the engine of each zone has sessions of its own."""
 
-    def __init__(self, intake_url: str, lake_url: str) -> None:
-        self._engines: dict[Zone, SparkEngine] = {"intake": SparkEngine(intake_url, "intake"), "lake": SparkEngine(lake_url, "lake")}
+    def __init__(self, intake_url: str, lake_url: str, use: ServerUse | None = None) -> None:
+        """`use`: from the first session until `close` the servers are not restarted."""
+        self._use = use
+        self._engines: dict[Zone, SparkEngine] = {"intake": SparkEngine(intake_url, "intake", use), "lake": SparkEngine(lake_url, "lake", use)}
 
     def engine(self, zone: Zone) -> Engine:
         """The engine of that zone."""
@@ -229,6 +282,8 @@ class SparkEngines:
         """Ends all sessions that this process holds, in both zones."""
         for engine in self._engines.values():
             engine.close()
+        if self._use is not None:
+            self._use.end()
 
 
 def _client(session: SparkSession) -> Any:

@@ -6,11 +6,12 @@ Nothing else in the platform may import `dagster._...`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import dagster._daemon.controller as _controller
 from dagster import AssetCheckEvaluation, AssetCheckKey, AssetExecutionContext, AssetKey, DagsterInstance, DagsterRun
-from dagster._cli.api import execute_run_command
+from dagster._cli.api import execute_run_command, grpc_command
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
@@ -50,6 +51,7 @@ __all__ = [
     "load_all_definitions",
     "location_name",
     "run_daemon",
+    "serve_code",
     "set_daemon_intervals",
     "steps_of",
 ]
@@ -159,6 +161,12 @@ def execute_run(args: str) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
+
+
+def serve_code(path: Path, module: str, attribute: str, working_directory: str, location: str) -> None:
+    """Does what `dagster api grpc` does, in this process, until it is told to end. Definitions that are loaded here already are taken as they are."""
+    target = ["--module-name", module, "--attribute", attribute, "--working-directory", working_directory, "--location-name", location]
+    grpc_command.main(["--socket", str(path), *target, "--use-python-environment-entry-point", "--log-level", "warning"], standalone_mode=False)
 
 
 def load_all_definitions(module: str, attribute: str, working_directory: str) -> None:

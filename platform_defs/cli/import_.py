@@ -117,7 +117,7 @@ def _importer(settings: Settings, ledger: Ledger, contract: Contract, existing: 
     from platform_defs.lake.landing import LandingStore
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger.attended import attended
-    from resources.spark import SparkEngines
+    from resources.engines import engines_of
 
     declared = load_applied(contract.domain, settings.home).declared.get(contract.key)
     if declared is None:
@@ -126,7 +126,7 @@ def _importer(settings: Settings, ledger: Ledger, contract: Contract, existing: 
         run = stack.enter_context(attended(ledger, f"import-{contract.table}"))
         if run is None:
             raise click.ClickException(f"another import into {contract.key} is at work: wait for it; what it brings in is not imported again")
-        engines = SparkEngines(settings.spark_intake, settings.spark_lake)
+        engines = engines_of(settings)
         stack.callback(engines.close)
         stack.callback(lambda: engines.engine("lake").release(run))
         lake, landing = Lake(settings.lake), LandingStore(settings.landing)

@@ -25,7 +25,8 @@ def running_settings() -> Settings:
 
 def silent_services(settings: Settings) -> list[str]:
     """Names of the services that do not answer, asked all at once."""
-    from platform_defs.running.services import accepts, answers
+    from platform_defs.running.home import accepts
+    from platform_defs.running.services import answers
 
     def spark(url: str) -> bool:
         port = urlsplit(url.partition("/;")[0]).port

@@ -42,7 +42,7 @@ def read(endpoint: str, first: str | None, last: str | None, limit: int | None, 
     from platform_defs.lake.layout import Lake
     from platform_defs.lake.reading import read_rows
     from platform_defs.ledger import Ledger
-    from resources.spark import SparkEngines
+    from resources.engines import engines_of
 
     settings = running_settings()
     ledger = Ledger(settings.ledger_url)
@@ -51,7 +51,7 @@ def read(endpoint: str, first: str | None, last: str | None, limit: int | None, 
         keys = span(ledger, contract, first, last)
     finally:
         ledger.close()
-    engine = SparkEngines(settings.spark_intake, settings.spark_lake).engine("lake")
+    engine = engines_of(settings).engine("lake")
     run = f"read-{uuid.uuid4()}"
     wanted = limit or (None if form else _SCREEN_ROWS)
     try:

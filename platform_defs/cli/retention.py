@@ -61,13 +61,13 @@ def _kept(settings: Settings, ledger: Ledger, domains: list[str], *, shared: boo
     from platform_defs.execution.platform import Platform
     from platform_defs.lake.landing import LandingStore
     from platform_defs.lake.layout import Lake
-    from resources.spark import SparkEngines
+    from resources.engines import engines_of
 
     def tell(entry: Dropped) -> None:
         if not quiet:
             click.echo(entry.line)
 
-    engines = SparkEngines(settings.spark_intake, settings.spark_lake)  # asks nobody before there is something to drop
+    engines = engines_of(settings)  # asks nobody before there is something to drop
     logs = settings.logs / "runs"
     platform = Platform(engines, Lake(settings.lake), LandingStore(settings.landing), ledger, None, lambda: datetime.now(UTC), run_logs=logs)
     try:

@@ -20,9 +20,20 @@ from platform_defs.lake.engine import EngineError
 _LINE = 300
 _DETAIL = 6000
 _INTERRUPTED = ("OPERATION_CANCELED", "OPERATION_CANCELLED", "SESSION_CLOSED", "SESSION_CHANGED", "JOB_CANCELLED", "cancelled part of cancelled job group")
-_ENGINE = ("INTERNAL_ERROR", "CONNECT", "SESSION_NOT_FOUND", "UNABLE_TO_ACQUIRE_MEMORY", "RETRIES_EXCEEDED", "RESPONSE_ALREADY_RECEIVED", "OutOfMemoryError")
+_ENGINE = (
+    "INTERNAL_ERROR",
+    "CONNECT",
+    "SESSION_NOT_FOUND",
+    "UNABLE_TO_ACQUIRE_MEMORY",
+    "RETRIES_EXCEEDED",
+    "NO_ACTIVE_SESSION",
+    "RESPONSE_ALREADY_RECEIVED",
+    "OutOfMemoryError",
+)
 # Of a call: the server is gone, overloaded, or past the deadline. What it says of a plan comes as INTERNAL or UNKNOWN, with a condition of its own.
-_GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED})
+_GONE = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED}
+)
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _DISK_WORDS = {words: words for words in ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")}

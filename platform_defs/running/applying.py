@@ -28,8 +28,7 @@ from platform_defs.contracts.loading import domain_folders, load_domain
 from platform_defs.contracts.resolving import resolve
 from platform_defs.planning.proposals import proposals
 from platform_defs.planning.selection import nearest
-from platform_defs.running.home import wait_until
-from platform_defs.running.services import accepts
+from platform_defs.running.home import accepts, wait_until
 
 if TYPE_CHECKING:
     from platform_defs.lake.layout import Lake
@@ -193,14 +192,14 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract]) -> list[str
     """Makes or changes the tables of these contracts; what was done, in words. Raises ApplyRefused where a table cannot follow its contract."""
     from platform_defs.lake.layout import Lake
     from platform_defs.lake.tables import TableError, ensure_table
-    from resources.spark import SparkEngines
+    from resources.engines import engines_of
 
     lake = Lake(settings.lake)
     # `up` applies while Spark starts: what there is to load and to compare is done meanwhile.
     port = urlsplit(settings.spark_lake.partition("/;")[0]).port
     if port is None or not wait_until(lambda: accepts(("127.0.0.1", port)), _SPARK_SECONDS):
         raise ApplyRefused("Nothing was applied: tables must be made or changed, and the Spark server does not answer. Its log: ./backline logs spark")
-    engine = SparkEngines(settings.spark_intake, settings.spark_lake).engine("lake")
+    engine = engines_of(settings).engine("lake")
     stamp = uuid.uuid4().hex
     lanes = [contracts[first::_TABLE_THREADS] for first in range(min(_TABLE_THREADS, len(contracts)))]
 

@@ -32,6 +32,7 @@ _FOLDERS: dict[str, int | None] = {
 }
 # A unix socket's path may have 107 bytes on Linux and 103 on macOS.
 _SOCKET_PATH_BYTES = 107 if sys.platform.startswith("linux") else 103
+_PROBE_SECONDS = 1.0
 _LONGEST_SOCKET_NAME = 32  # `code-<domain>.sock`
 
 
@@ -171,6 +172,14 @@ def free_port(wanted: int | None = None) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise OSError("no free TCP port on 127.0.0.1")
+
+
+def accepts(address: tuple[str, int] | str) -> bool:
+    """Whether somebody takes connections at a TCP address or at a unix socket's path."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        return probe.connect_ex(address) == 0
 
 
 def new_token() -> str:

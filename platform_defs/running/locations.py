@@ -16,6 +16,7 @@ from pathlib import Path
 from platform_defs.build.processes import served_workspace
 from platform_defs.build.snapshot import applied, applied_domains
 from platform_defs.running import keeper, services, web_pages
+from platform_defs.running.prepare import chosen_launcher
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
 from resources.settings import Settings
 
@@ -58,7 +59,6 @@ class Locations:
                 served_workspace(self._settings, sorted(wanted))
             for domain in gone:
                 self._children.stop_one(services.code_server_name(domain))
-                self._children.stop_one(services.run_host_name(domain))
                 del self._loaded[domain]
             done = [*self._each(self._start, new), *self._each(self._reload, changed)]
             self._loaded |= {domain: wanted[domain] for domain in done}
@@ -92,24 +92,26 @@ class Locations:
         return well
 
     def _start(self, domain: str) -> None:
-        self._children.replace(services.code_server(self._settings, domain, self._checkout))
-        self._renew_run_host(domain)
+        self._children.replace(self._spec(domain))
 
     def _reload(self, domain: str) -> None:
+        """A new host with the new code takes over the sockets; the old one takes no more runs and ends when its last one did."""
         if services.WEB not in self._children.pids():
             self._start(domain)
-            return
-        web_pages.reload_location(self._web_port, domain)
-        self._renew_run_host(domain)
+        elif chosen_launcher() == "default":
+            web_pages.reload_location(self._web_port, domain)
+        else:
+            name = services.code_server_name(domain)
+            old = self._children.pids().get(name)
+            self._children.retire(name)
+            self._children.start(self._spec(domain))
+            web_pages.reload_location(self._web_port, domain)
+            if old is not None:
+                keeper.send(old, signal.SIGUSR1)
 
-    def _renew_run_host(self, domain: str) -> None:
-        """A new host with the new code; the old one takes no more runs and ends when its last one did."""
-        name = services.run_host_name(domain)
-        old = self._children.pids().get(name)
-        self._children.retire(name)
-        self._children.start(services.run_host(self._settings, domain, self._checkout))
-        if old is not None:
-            keeper.send(old, signal.SIGUSR1)
+    def _spec(self, domain: str) -> Spec:
+        made = services.code_server if chosen_launcher() == "default" else services.host
+        return made(self._settings, domain, self._checkout)
 
     def _watch(self) -> None:
         handled = seen = fingerprint(self._settings.assets)

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from resources.settings import Settings
 
 LAUNCHER_VARIABLE = "BACKLINE_RUN_LAUNCHER"
+
+
+def chosen_launcher() -> Literal["warm", "default"]:
+    """Which launcher starts runs: the warm one unless the environment says `default`, for comparing and for code that does not bear a fork."""
+    return "default" if os.environ.get(LAUNCHER_VARIABLE) == "default" else "warm"
 
 
 def main() -> None:
@@ -23,8 +29,7 @@ def main() -> None:
         tables = side.submit(_tables, settings)
         from platform_defs.build.instance import bootstrap_instance
 
-        # The default launcher is one setting away, for comparing and for code that does not bear a fork.
-        bootstrap_instance(settings, "default" if os.environ.get(LAUNCHER_VARIABLE) == "default" else "warm")
+        bootstrap_instance(settings, chosen_launcher())
         tables.result()
 
 

@@ -1,17 +1,20 @@
-"""The warm run host of one code location: definitions loaded once, one forked process a run.
+"""The warm host of one code location: definitions loaded once, the code server and every run forked from it.
 
-Started by the supervisor, asked by `run_launcher`. It knows how to fork, reap and end; what a run does is Dagster's own `api execute_run`.
-The host must have one native thread when it forks (a forked lock held by a lost thread would hang the run): it looks before every fork.
+Started by the supervisor, asked by `run_launcher`. It knows how to fork, reap and end; what a run does is Dagster's own `api execute_run`, what the code
+server does its `api grpc`. The host must have one native thread when it forks (a forked lock held by a lost thread would hang the run): it looks before
+every fork. With a code server that loads the definitions itself, and the proxy that restarts it, a domain took 4 s and 300 MB more.
 
-    python -m platform_defs.running.run_host --socket S --module M --attribute A --working-directory W
+    python -m platform_defs.running.run_host --socket S --module M --attribute A --working-directory W [--code-socket C --location-name L]
 
 It answers one JSON line per connection: {"op": "launch", "args"} -> {"pid", "started"}; {"op": "status"} -> {"pid", "running"}.
-SIGUSR1 drains it: it ends when its last run did (a reload puts a new host in its place, old runs finish on the old).
+SIGUSR1 drains it: its code server ends, it ends when its last run did (a reload puts a new host in its place, old runs finish on the old).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -20,18 +23,24 @@ import select
 import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from platform_defs.running.home import accepts
+from platform_defs.running.processes import die_with_parent
 from platform_defs.running.run_process import started_at
 
 # What a run imports late; loaded once here it costs every fork nothing (pandera.pyspark alone is 0.5 s byte-compiled, 2.1 s otherwise).
 PRELOAD = ("dagster._cli.api", "dagster_postgres", "psycopg2", "pandera.pyspark", "pyspark.sql.connect.session", "platform_defs.execution.building")
 _BACKLOG = 128
 _REAP_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
 _END_SECONDS = 10.0
+_AGAIN_SECONDS = 5.0
 
 
 class NotSingleThreaded(RuntimeError):
@@ -39,10 +48,17 @@ class NotSingleThreaded(RuntimeError):
 
 
 class RunHost:
-    """The loop of the host. `execute` runs one run in the forked child and returns its exit code."""
+    """The loop of the host.
 
-    def __init__(self, path: Path, execute: Callable[[str], int]) -> None:
-        self._path, self._execute = path, execute
+    Args:
+        execute: runs one run in the forked child and returns its exit code.
+        beside: runs, in a child of its own, as long as the host takes runs (the code server); begun again if it ends by itself.
+    """
+
+    def __init__(self, path: Path, execute: Callable[[str], int], beside: Callable[[], int] | None = None) -> None:
+        self._path, self._execute, self._beside = path, execute, beside
+        self._beside_pid: int | None = None
+        self._beside_begun = -_AGAIN_SECONDS
         self._alive: set[int] = set()
         self._draining = self._ending = False
 
@@ -65,16 +81,15 @@ class RunHost:
             gc.collect()
             gc.freeze()  # a child's collector must not touch, and so copy, every page of the host
             while not self._ending and not (self._draining and not self._alive):
+                self._keep_beside(server)
                 self._turn(server)
-        self._end_runs()
+        self._end_all()
         if self._path.exists() and self._path.stat().st_ino == mine:  # after a reload the path is the new host's
             self._path.unlink()
 
     def _turn(self, server: socket.socket) -> None:
         watched: list[socket.socket | int] = [server, self._wake]
         ready, _, _ = select.select(watched, [], [], _REAP_SECONDS)
-        if self._wake in ready:
-            os.read(self._wake, 4096)
         self._reap()
         if server not in ready:
             return
@@ -100,27 +115,43 @@ class RunHost:
                 return {"error": f"unknown op {other!r}: launch and status are known"}
 
     def _launch(self, args: str, server: socket.socket, connection: socket.socket) -> dict[str, Any]:
-        threads = native_threads()
-        if threads != 1:
-            raise NotSingleThreaded(f"the run host has {threads} native threads and cannot fork: some import starts one; see PRELOAD")
-        pid = os.fork()
-        if pid == 0:
-            self._child(args, server, connection)
+        pid = self._fork(functools.partial(self._execute, args), [server, connection], apart=True)
         self._alive.add(pid)
         return {"pid": pid, "started": started_at(pid) or 0}
 
-    def _child(self, args: str, server: socket.socket, connection: socket.socket) -> None:
+    def _keep_beside(self, server: socket.socket) -> None:
+        if self._beside is None:
+            return
+        if self._draining:
+            self._end_beside()
+        elif self._beside_pid is None and time.monotonic() >= self._beside_begun + _AGAIN_SECONDS:
+            self._beside_begun = time.monotonic()
+            self._beside_pid = self._fork(self._beside, [server], apart=False)
+
+    def _fork(self, work: Callable[[], int], sockets: list[socket.socket], *, apart: bool) -> int:
+        """Does the work in a child; its process id. `apart`: in a session of its own, so that it outlives a host that is killed with all its group."""
+        threads = native_threads()
+        if threads != 1:
+            raise NotSingleThreaded(f"the run host has {threads} native threads and cannot fork: some import starts one; see PRELOAD")
+        bound = None if apart else die_with_parent()
+        pid = os.fork()
+        if pid == 0:
+            self._child(work, sockets, os.setsid if apart else bound)
+        return pid
+
+    def _child(self, work: Callable[[], int], sockets: list[socket.socket], settle: Callable[[], object] | None) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            server.close()
-            connection.close()
+            for each in sockets:
+                each.close()
             os.close(self._wake)
-            os.setsid()
-            code = self._execute(args)
+            if settle is not None:
+                settle()
+            code = work()
         except BaseException:  # noqa: BLE001 - nothing may unwind into the host's loop in a child
             traceback.print_exc()
         finally:
@@ -129,6 +160,10 @@ class RunHost:
             os._exit(code)
 
     def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+        if self._beside_pid is not None and os.waitpid(self._beside_pid, os.WNOHANG)[0]:
+            self._beside_pid = None
         for pid in list(self._alive):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 self._alive.discard(pid)
@@ -139,16 +174,21 @@ class RunHost:
     def _on_end(self, *_: object) -> None:
         self._ending = True
 
-    def _end_runs(self) -> None:
-        for number, patience in ((signal.SIGINT, _END_SECONDS), (signal.SIGKILL, _END_SECONDS)):
+    def _end_beside(self) -> None:
+        """Tells it to end; it is reaped with the others."""
+        if self._beside_pid is not None:
+            os.kill(self._beside_pid, signal.SIGTERM)
+
+    def _end_all(self) -> None:
+        self._end_beside()
+        for number in (signal.SIGINT, signal.SIGKILL):
             for pid in self._alive:
                 os.kill(pid, number)
-            waited = 0.0
-            while self._alive and waited < patience:
+            end = time.monotonic() + _END_SECONDS
+            self._reap()
+            while (self._alive or self._beside_pid is not None) and time.monotonic() < end:
+                select.select([self._wake], [], [], 0.1)
                 self._reap()
-                if self._alive:
-                    select.select([self._wake], [], [], 0.1)
-                    waited += 0.1
 
 
 def native_threads() -> int:
@@ -166,18 +206,47 @@ def execute_run(args: str) -> int:
     return dagster_private.execute_run(args)
 
 
+def serve_code(asked: argparse.Namespace) -> int:
+    """Is the location's code server until told to end.
+
+    Its own socket has a name of its own; the one the others know is a link to it, so that a reload puts a new server in the place of the old at one stroke.
+    """
+    from platform_defs.build import dagster_private
+
+    known = Path(asked.code_socket)
+    own = known.with_name(f"c{os.getpid()}.sock")
+    threading.Thread(target=_link, args=(known, own), daemon=True).start()
+    try:
+        dagster_private.serve_code(own, asked.module, asked.attribute, asked.working_directory, asked.location_name)
+    finally:
+        own.unlink(missing_ok=True)
+    return 0
+
+
+def _link(known: Path, own: Path) -> None:
+    """Points the known name at a server's own socket once that takes connections."""
+    while not accepts(str(own)):
+        time.sleep(_LOOK_SECONDS)
+    link = known.with_name(f"l{os.getpid()}")
+    link.unlink(missing_ok=True)
+    link.symlink_to(own.name)
+    link.replace(known)
+
+
 def main() -> None:
     """Loads the definitions, then serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--socket", "--module", "--attribute", "--working-directory"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--code-socket", help="be the code server too")
+    parser.add_argument("--location-name")
     asked = parser.parse_args()
     for name in PRELOAD:
         importlib.import_module(name)
     from platform_defs.build import dagster_private
 
     dagster_private.load_all_definitions(asked.module, asked.attribute, asked.working_directory)
-    RunHost(Path(asked.socket), execute_run).serve()
+    RunHost(Path(asked.socket), execute_run, functools.partial(serve_code, asked) if asked.code_socket else None).serve()
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 from platform_defs.build import processes as dagster
-from platform_defs.running import jars, java, run_sockets, spark_server
+from platform_defs.running import class_archive, jars, java, run_sockets, spark_server
+from platform_defs.running.home import accepts
 from platform_defs.running.processes import Children, Spec
 from resources.settings import Settings
 
@@ -56,10 +56,11 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str) -> S
         if code:
             raise jars.JarError(words.strip()[-2000:])
     delta = jars.ensure(chosen, spark_home, os.environ)
+    archived = class_archive.options(chosen, spark_server.classpath_of(spark_home, delta), os.environ)
     settings = spark_server.SparkServerSettings(folder=spark_folder(home), log=home / "logs" / f"{SPARK}.log", heap=heap)
     return Spec(
         SPARK,
-        tuple(spark_server.command(settings, chosen, spark_home, delta, port)),
+        tuple(spark_server.command(settings, chosen, spark_home, delta, port, archived)),
         environment=spark_server.environment(settings, os.environ, spark_home, token),
         inherit=False,
         folder=settings.local,
@@ -68,6 +69,11 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str) -> S
         stop_seconds=10.0,
         before=lambda: spark_server.prepare(settings),
     )
+
+
+def class_archiver() -> Spec:
+    """Makes the archive of Spark's classes for the next start, and ends."""
+    return Spec("classes", (sys.executable, "-m", "platform_defs.running.class_archive"))
 
 
 def collector(settings: Settings, port: int) -> Spec:
@@ -83,7 +89,10 @@ def collector(settings: Settings, port: int) -> Spec:
 
 
 def code_server(settings: Settings, domain: str, checkout: Path, module: str = dagster.LOCATION_MODULE) -> Spec:
-    """The code server of one domain, whose definitions are an attribute of `module`."""
+    """The code server of one domain where runs do not come from a host: Dagster's own, which its default launcher asks for runs.
+
+    `module` has the domain's definitions as an attribute of the domain's name.
+    """
     path = dagster.socket_of(settings, domain)
     return Spec(
         code_server_name(domain),
@@ -97,22 +106,20 @@ def code_server(settings: Settings, domain: str, checkout: Path, module: str = d
     )
 
 
-def run_host_name(domain: str) -> str:
-    """What a domain's run host is called among the children."""
-    return f"runs-{domain}"
+def host(settings: Settings, domain: str, checkout: Path, module: str = dagster.LOCATION_MODULE) -> Spec:
+    """The warm host of one domain: its code server, and what its runs are forked from. It takes over the sockets of one that is there already.
 
-
-def run_host(settings: Settings, domain: str, checkout: Path, module: str = dagster.LOCATION_MODULE) -> Spec:
-    """The warm run host of one domain, over the same definitions as its code server. It takes over the socket of a host that is there already."""
-    path = run_sockets.socket_of(settings.run, domain)
-    before = _inode(path)
+    `module` has the domain's definitions as an attribute of the domain's name.
+    """
+    code, runs = dagster.socket_of(settings, domain), run_sockets.socket_of(settings.run, domain)
+    before = {path: _inode(path) for path in (code, runs)}
     target = ("--module", module, "--attribute", domain, "--working-directory", str(checkout))
     return Spec(
-        run_host_name(domain),
-        (sys.executable, "-m", "platform_defs.running.run_host", "--socket", str(path), *target),
+        code_server_name(domain),
+        (sys.executable, "-m", "platform_defs.running.run_host", "--socket", str(runs), *target, "--code-socket", str(code), "--location-name", domain),
         environment=dagster.environment(settings),
-        ready=lambda: _inode(path) not in (None, before),
-        ready_seconds=120.0,
+        ready=lambda: all(_inode(path) not in (None, was) for path, was in before.items()),
+        ready_seconds=300.0,
         stop_seconds=15.0,  # it ends the runs it forked, each in its own time
     )
 
@@ -131,14 +138,6 @@ def webserver(settings: Settings, workspace: Path, port: int) -> Spec:
         ready=lambda: answers(port, "/server_info"),
         ready_seconds=300.0,
     )
-
-
-def accepts(address: tuple[str, int] | str) -> bool:
-    """Whether somebody takes connections at a TCP address or at a unix socket's path."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_SECONDS)
-        return probe.connect_ex(address) == 0
 
 
 def answers(port: int, path: str) -> bool:
@@ -162,6 +161,6 @@ def fetch(port: int, path: str, seconds: float = _PROBE_SECONDS) -> tuple[int, b
 
 def _inode(path: Path) -> int | None:
     try:
-        return path.stat().st_ino
+        return path.lstat().st_ino  # of a link, not of what it stands for
     except FileNotFoundError:
         return None

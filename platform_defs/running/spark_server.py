@@ -14,18 +14,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from platform_defs.running import jars, java, keeper
-from resources.spark import INTERPRETED, SparkEngine
+from platform_defs.running import class_archive, jars, java, keeper
+from resources.spark_plans import INTERPRETED
 
-LOG4J = Path(__file__).parents[2] / "deploy" / "local" / "log4j2.properties"
-_OPENED = (
+_LOCAL = Path(__file__).parents[2] / "deploy" / "local"
+LOG4J, POOLS = _LOCAL / "log4j2.properties", _LOCAL / "fairscheduler.xml"
+_PACKAGES = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util", "java.util.concurrent",
     "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar",
 )  # fmt: skip
+OPENED = (
+    *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _PACKAGES),
+    "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED", "--enable-native-access=ALL-UNNAMED",
+)  # fmt: skip
+"""What Spark needs of Java's modules."""
 _READY_SECONDS = 300.0  # a loaded machine took 100; a server that died is noticed at once
 _STOP_SECONDS = 10.0
 _FEW_CORES = 4
@@ -138,15 +144,18 @@ class SparkServer:
 
     def _spawn(self, chosen: java.Java, spark_home: Path, delta: list[Path]) -> None:
         descriptor = os.open(self.settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        archived = class_archive.options(chosen, classpath_of(spark_home, delta), self._environ)
         with os.fdopen(descriptor, "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                command(self.settings, chosen, spark_home, delta, self._port),
+                command(self.settings, chosen, spark_home, delta, self._port, archived),
                 env=environment(self.settings, self._environ, spark_home, self._token) | {keeper.MARK: self._mark},
                 cwd=self.settings.local, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o077,
             )  # fmt: skip
 
     def _wait(self) -> bool:
+        from resources.spark import SparkEngine
+
         until = time.monotonic() + _READY_SECONDS
         while self.running() and time.monotonic() < until:
             with socket.socket() as probe:
@@ -192,8 +201,13 @@ def environment(settings: SparkServerSettings, environ: Mapping[str, str], spark
     }
 
 
-def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, delta: list[Path], port: int) -> list[str]:
-    """The whole command line of the server. Pure."""
+def classpath_of(spark_home: Path, delta: Iterable[Path]) -> str:
+    """Spark's jars and ours, by the names that they have whichever way they were found."""
+    return os.pathsep.join([f"{spark_home.resolve() / 'jars'}/*", *(str(jar.resolve()) for jar in delta)])
+
+
+def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, delta: list[Path], port: int, archived: Sequence[str] = ()) -> list[str]:
+    """The whole command line of the server. Pure. `archived`: what it says of the archive of classes."""
     local = settings.local
     conf = {
         "spark.app.name": "backline",
@@ -205,6 +219,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.local.dir": str(local),
         "spark.sql.warehouse.dir": str(local / "warehouse"),
         "spark.scheduler.mode": "FAIR",
+        "spark.scheduler.allocation.file": POOLS.as_uri(),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -224,8 +239,6 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
         **settings.conf,
     }
-    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
-    opened += ["--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED", "--enable-native-access=ALL-UNNAMED"]
     properties = {
         "java.io.tmpdir": str(local),
         "java.net.preferIPv4Stack": "true",
@@ -237,11 +250,11 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "user.timezone": "UTC",
     }
     return [
-        str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *opened, *(f"-D{name}={value}" for name, value in properties.items()),
+        str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *OPENED, *archived, *(f"-D{name}={value}" for name, value in properties.items()),
         # Each plan is compiled to a class of its own: with the first compiler alone Java sets 48 MB aside for them, and a server with a full one ends itself.
         "-XX:ReservedCodeCacheSize=512m", *(["-XX:TieredStopAtLevel=1"] if settings.one_compiler else []),
         "-XX:+UseParallelGC", f"-Xmx{settings.heap}", "-XX:-HeapDumpOnOutOfMemoryError", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={local}/hs_err.log",
-        "-cp", os.pathsep.join([f"{spark_home / 'jars'}/*", *map(str, delta)]),
+        "-cp", classpath_of(spark_home, delta),
         "org.apache.spark.deploy.SparkSubmit", "--master", f"local[{settings.cores}]",
         *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}")),
         "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal",

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -26,7 +27,9 @@ from platform_defs.build.snapshot import applied_domains
 from platform_defs.running import keeper, services
 from platform_defs.running.home import Home, HomeLock, free_port, new_token
 from platform_defs.running.locations import Locations
+from platform_defs.running.memory import Sampler, memory_file
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
+from platform_defs.running.recycling import Limits, Recycler
 from resources.settings import Settings
 
 WEB_PORT = 3000
@@ -70,7 +73,7 @@ class Supervisor:
     Args:
         home: BACKLINE_HOME. assets: folder of the domains.
         tell: gets progress, from several threads, one call at a time.
-        heap: memory of the Spark server.
+        heap: memory of the Spark server. limits: when it is started anew.
         web_port, collector_port: taken if free, else any free one is.
         signals: whether SIGINT, SIGTERM and SIGHUP end it (the main thread only): the first raises Interrupted there, a later one hurries the end.
     """
@@ -82,12 +85,16 @@ class Supervisor:
         *,
         tell: Tell,
         heap: str = "2g",
+        limits: Limits | None = None,
         web_port: int = WEB_PORT,
         collector_port: int = COLLECTOR_PORT,
         signals: bool = False,
     ) -> None:
         self._home, self._assets, self._heap, self._signals = Home(home), assets.absolute(), heap, signals
         self._wanted_ports = web_port, collector_port
+        self._limits = limits or Limits()
+        self._recycler: Recycler | None = None
+        self._sampler: Sampler | None = None
         self._tell_outside = tell
         self._telling = threading.Lock()
         self._lock: HomeLock | None = None
@@ -95,6 +102,7 @@ class Supervisor:
         self._locations: Locations | None = None
         self._handlers: dict[int, Any] = {}
         self._interrupts = 0
+        self._mark = ""
         self._stopping = False
         self._settings: Settings | None = None
         self.started = False
@@ -127,7 +135,7 @@ class Supervisor:
             if left is not None and (count := keeper.end_marked(left.mark)):
                 self._tell("supervisor", "note", f"ended {count} processes that an earlier Backline left")
             Settings.forget(self._home.root)
-            mark = uuid.uuid4().hex
+            self._mark = mark = uuid.uuid4().hex
             lock.sign(mark)
             surroundings = {"BACKLINE_HOME": str(self._home.root), "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
             self._children = Children(self._home.logs, mark, lambda words: self._tell("supervisor", "note", words), surroundings)
@@ -144,8 +152,9 @@ class Supervisor:
         begun = time.monotonic()
         if self._children is not None:
             self._tell("stop", "begun")
-            if self._locations is not None:
-                self._locations.stop()
+            for helper in (self._locations, self._recycler, self._sampler):
+                if helper is not None:
+                    helper.stop()
             names = list(self._children.pids())
             apart = {services.COLLECTOR, services.SPARK, services.DATABASE}
             self._children.stop([[name for name in names if name not in apart], [services.COLLECTOR, services.SPARK], [services.DATABASE]])
@@ -213,7 +222,18 @@ class Supervisor:
         self._settings.write()
         children.watch()
         self.locations.watch()
+        self._recycler = Recycler(children, self._home.run, self._heap, self._limits, lambda words: self._tell("supervisor", "note", words))
+        self._recycler.start()
+        self._sampler = Sampler(self._mark, os.getpid(), memory_file(self._home.run))
+        self._sampler.start()
+        threading.Thread(target=self._archive, args=(children,), name="classes", daemon=True).start()
         self.started = True
+
+    @staticmethod
+    def _archive(children: Children) -> None:
+        """The next start of Spark is to be quicker; that nothing came of it is nobody's trouble."""
+        with contextlib.suppress(Stopping, ChildFailed):
+            children.run(services.class_archiver())
 
     def _addresses(self, databases: Mapping[str, str], spark: str, collector_port: int) -> Settings:
         home = self._home.root

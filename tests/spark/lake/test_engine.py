@@ -171,6 +171,24 @@ def test_a_wrong_token_is_told(spark_server: str) -> None:
         SparkEngine(spark_server.rpartition("=")[0] + "=wrong", "lake").session("run-1")
 
 
+def test_a_short_job_does_not_wait_for_all_tasks_of_a_long_one(engine: SparkEngine, spark_server: str, run_id: str) -> None:
+    short, session = f"short-{uuid.uuid4()}", engine.session(run_id)
+
+    def work() -> None:
+        with pytest.raises(PySparkException):  # it would take half a minute
+            session.range(0, 200, 1, 200).where("java_method('java.lang.Thread', 'sleep', 300L) IS NULL AND id < 0").count()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    _until(lambda: _busy(spark_server, run_id))
+    assert engine.session(short).range(3).count() == 3
+    assert _busy(spark_server, run_id)
+    engine.interrupt(run_id)
+    thread.join(30)
+    engine.release(short)
+    assert not thread.is_alive()
+
+
 def test_plans_over_many_rows_are_compiled_and_over_few_are_not(engine: SparkEngine) -> None:
     run = f"test-{uuid.uuid4()}"
     session = engine.session(run)

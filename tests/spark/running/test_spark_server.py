@@ -6,14 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from pyspark.errors import PySparkException
 
+from platform_defs.execution.failures import kind_of
+from platform_defs.execution.results import FailureKind
+from platform_defs.lake.engine import EngineError
 from platform_defs.running.spark_server import SparkServer, SparkServerError, SparkServerSettings
+from resources import spark
 from resources.spark import SparkEngine
 
 CANARY = "canary.name@example.org"
@@ -93,3 +100,57 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
         SparkServer(settings).start()
     assert time.monotonic() - begun < 60
     assert list(settings.folder.iterdir()) == []
+
+
+def test_a_client_of_a_stopped_or_killed_server_is_told_and_its_next_try_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped process keeps its connections: no call of its clients ends by itself."""
+    monkeypatch.setattr(spark, "_WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(spark, "_WATCH_ANSWER_SECONDS", 1.0)
+    server = SparkServer(_settings(tmp_path))
+    server.start()
+    try:
+        assert server.pid is not None
+        engine = SparkEngine(server.url, "lake")
+        engine.session("run-1")
+        with _ended_call(engine, "run-1") as ended:
+            os.kill(server.pid, signal.SIGSTOP)
+        assert kind_of(ended[0]) is FailureKind.ENGINE
+        with pytest.raises(EngineError, match="has stopped answering though its process is there"):
+            engine.session("run-1")
+        engine.close()
+        os.kill(server.pid, signal.SIGCONT)
+
+        engine = SparkEngine(server.url, "lake")
+        engine.session("run-2")
+        with _ended_call(engine, "run-2") as ended:
+            os.kill(server.pid, signal.SIGKILL)
+        assert kind_of(ended[0]) is FailureKind.ENGINE
+        engine.close()
+
+        server.start()
+        engine = SparkEngine(server.url, "lake")
+        assert engine.session("run-3").range(3).count() == 3
+        engine.close()
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _ended_call(engine: SparkEngine, run: str) -> Iterator[list[Exception]]:
+    """The error of a query that is in the middle of its work when the body does something to the server; within half a minute, or it hangs."""
+    session, errors = engine.session(run), []
+
+    def ask() -> None:
+        try:
+            session.range(1_000_000_000_000).selectExpr("sum(id * id % 7)").collect()
+        except Exception as error:  # noqa: BLE001 - how it ends is what is looked at
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not session.client._get_operation_statuses().operation_statuses:  # type: ignore[attr-defined]
+        time.sleep(0.05)
+    yield errors
+    thread.join(30)
+    assert not thread.is_alive()
+    assert errors

@@ -72,6 +72,17 @@ def test_all_of_it_answers_and_its_addresses_are_private(up: Up) -> None:
     assert json.loads((up.events.parent / "contracts.json").read_text())["contracts"][0]["key"] == "shop/order_placed"
 
 
+def test_each_process_says_what_it_holds(up: Up) -> None:
+    told = up.json("status", "--processes")
+    held = {part["name"]: part for part in told["processes"]}
+    assert {"supervisor", "postgres", "spark", "spark heap", "collector", "code-shop", "daemon", "webserver"} <= held.keys()
+    assert "others" not in held
+    assert all(0 < part["idle"] <= part["now"] <= part["peak"] for part in held.values())
+    assert held["spark heap"]["now"] <= 1024**3  # --memory 1g
+    together, beside_heap = told["totals"]
+    assert together["now"] - beside_heap["now"] == held["spark heap"]["now"]
+
+
 def test_a_second_one_in_the_same_home_is_refused(up: Up) -> None:
     assert up.process is not None
     done = up.run("up")
