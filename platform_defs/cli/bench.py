@@ -9,6 +9,8 @@ SUBS = {
     "receiver": Sub("tests.bench.receiver:receiver", "Events a second through one receiver, p99 of an answer at half that load."),
     "inspection": Sub("tests.bench.inspection:inspection", "Rows judged a second, against pandera's own PySpark validation."),
     "planning": Sub("tests.bench.planning:planning", "A tick at 4,000 to 400,000 endpoints, a location of 2,000, events per build."),
+    "starts": Sub("tests.bench.starts:starts", "From a queued run to the first line of its asset, at 50 and 2,000 assets."),
+    "standing": Sub("tests.bench.standing:standing", "`up`, `--help`, memory when idle and after 500 runs."),
     "all": Sub("tests.bench.everything:everything", "All of them, each in a process of its own."),
     "report": Sub("tests.bench.report:report", "Write docs/benchmarks.md from the figures that were kept."),
 }

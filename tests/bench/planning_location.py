@@ -187,7 +187,7 @@ class _Ledger:
 
 
 @dataclass
-class _Played:
+class Played:
     """As much of a platform as an asset's body asks."""
 
     ledger: _Ledger = field(default_factory=_Ledger)
@@ -213,7 +213,7 @@ def _logged(loaded: Any) -> dict[str, float]:
     keys = [dg.AssetKey(["crowd", f"x{number * _LONGEST_CHAIN}"]) for number in range(min(_BUILT, len(loaded.declared) // _LONGEST_CHAIN))]
     first = datetime.fromisoformat(START)
     tags = {"dagster/asset_partition_range_start": f"{first:%Y-%m-%dT%H}", "dagster/asset_partition_range_end": f"{first:%Y-%m-%d}T{_RANGE - 1}"}
-    defs = build_defs("crowd", loaded=loaded, known={}, resources={"platform": _Played()}, builder=_played, planned=False)
+    defs = build_defs("crowd", loaded=loaded, known={}, resources={"platform": Played()}, builder=_played, planned=False)
     with dg.instance_for_test() as instance:
         job = defs.get_repository_def().get_job("crowd_hourly")
         run = job.get_subset(asset_selection=set(keys)).execute_in_process(instance=instance, tags=tags)
