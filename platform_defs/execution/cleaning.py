@@ -1,85 +1,76 @@
-"""From landed lines to staged rows: one Spark job over the segments of an hour or a range. The same for events and sources.
+"""From landed lines to staged rows with Spark: partitions of many lines, in as few passes over them as there can be. The same for events and sources.
 
-    read the listed segments -> judge every line (validation) -> one copy of each event -> pseudonyms, ciphertexts -> one Parquet folder a partition
+    every line is parsed, judged and compared with its copies in one job, which writes it by what becomes of it:
+        _part=<partition>   the first copy of each event: as staged, unless somebody is named in it
+        _part=dropped       the other copies
+        _part=apart         what breaks a rule, is parked, or must be asked Pydantic about: few lines, finished in jobs of their own
 
-Lines are parsed once and kept in Spark's private block store while ids are collected, because everything after needs them: parsing is half of the cost.
-Raw ids leave the server only for this process, which asks the vault and writes what Spark joins into a private folder. A key is in no plan: that of
-event ids is a one-row file there, joined as two columns. Which segments are read, and what becomes of the staged rows, is intake's and sources'.
+Where people are named, what is theirs is still raw in what the first job wrote. A second one collects who is named, once each, this process asks the vault,
+and a third job puts pseudonyms and ciphertexts in their place. Everything lies in the run's private folder, below the landing's root: it holds raw values,
+and the staged rows too, so that they need not be written twice. A key is in no plan: that of event ids is a one-row file, joined as two columns.
+Which segments are read, and what becomes of the staged rows, is intake's and sources'.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark import StorageLevel
-from pyspark.sql import Column, Window
+from pyspark.sql import Column, Observation, Window
 from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Contract, WireField
 from platform_defs.contracts.partitions import partition_column
-from platform_defs.execution.steps import FAILED, LINE, SEGMENT, Staged, StepRun
+from platform_defs.execution.batches import LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
+from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge, LineForm
-from platform_defs.lake.landing import LandingStore, Segment
-from platform_defs.privacy.identity import keyed_name_column, plain_name_column
-from platform_defs.privacy.pseudonyms import CIPHERTEXTS_DDL, PADS_DDL, PEOPLE_DDL, PrivateFolder, write_ciphertexts, write_pads, write_people
+from platform_defs.lake.columns import name as quoted
+from platform_defs.lake.files import files_of
+from platform_defs.lake.landing import LandingStore
+from platform_defs.privacy.identity import keyed_name_column
+from platform_defs.privacy.pseudonyms import PADS_DDL, PrivateFolder, people_ddl, write_pads, write_people
 from platform_defs.privacy.vault import Vault
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-OTHER_PARTITION = "time:other_partition"
-_DROPPED = "dropped"
-_LATE = "late."
+_DROPPED, _APART = "dropped", "apart"
 _CHUNK = 20_000
-_JUDGED = pa.schema([("_segment", pa.string()), ("_place", pa.int64()), ("_text", pa.string()), (FAILED, pa.list_(pa.string()))])
+_JUDGED = pa.schema([(SEGMENT, pa.string()), ("_place", pa.int64()), ("_text", pa.string()), (FAILED, pa.list_(pa.string()))])
 _JUDGED_DDL = f"_segment STRING, _place BIGINT, _text STRING, {FAILED} ARRAY<STRING>"
 
 
-class SegmentDamaged(RuntimeError):
-    """A segment that does not hold the lines its manifest lists. The message names it and the numbers."""
-
-
 @dataclass(frozen=True)
-class Batch:
-    """What one partition is made of.
+class _Call:
+    """One call of `clean`.
 
     Attributes:
-        late: paths of those that were sealed after the partition's first build.
-        parked: of these, those beyond the last settle age: their good rows go to the late lane.
-        reopened: rows that were parked earlier are taken in: the late lane is written even if nothing is left for it.
+        batches: those that have segments.
+        name: tells this call's private files from another's.
     """
 
-    key: str
-    segments: tuple[Segment, ...]
-    late: frozenset[str] = frozenset()
-    parked: frozenset[str] = frozenset()
-    reopened: bool = False
+    session: SparkSession
+    batches: Sequence[Batch]
+    folder: PrivateFolder
+    name: str
 
+    def path(self, what: str) -> str:
+        """A folder of this call, which Spark makes."""
+        return f"{self.folder.path}/{self.name}-{what}"
 
-@dataclass(frozen=True)
-class Cleaned:
-    """One partition, staged.
+    def file(self, what: str) -> str:
+        """A file of this call, there and closed to others."""
+        return self.folder.file(f"{self.name}-{what}.parquet")
 
-    Attributes:
-        late_path: folder of the rows for the late lane; None if it has no parked segment and never had one that was taken in since.
-    """
-
-    staged: Staged
-    late_path: str | None = None
-
-
-@dataclass(frozen=True)
-class _Landed:
-    """What is known of a segment once it was read."""
-
-    rows: int
-    first: int
-    unsure: int
+    @property
+    def parked(self) -> list[str]:
+        """Paths of the segments whose good rows go to the late lane."""
+        return sorted({path for batch in self.batches for path in batch.parked})
 
 
 @dataclass
@@ -106,178 +97,206 @@ class Cleaner:
         """Stages the partitions.
 
         Args:
-            folder: for this run's private files; `name` tells those of one call, and its staged folder, from another's.
+            folder: for this run's private files and the staged rows; `name` tells those of one call from another's.
 
         Raises:
             SegmentDamaged: a segment is not as its manifest says; nothing was staged.
             whatever Spark and the vault raise.
         """
         began = time.monotonic()
-        base = f"{run.staging}/{name}"
-        filled = [batch for batch in batches if batch.segments]
-        counts: dict[str, dict[str, int]] = {batch.key: {"landed": 0} for batch in batches}
-        lost: dict[str, int] = {}
-        if filled:
-            lines = self._lines(run.session, filled).persist(StorageLevel.DISK_ONLY)
-            try:
-                landed = self._landed(lines, filled)
-                rows = self._judged(run.session, lines, sum(each.unsure for each in landed.values()), folder, name)
-                self._stage(run.session, rows, filled, landed, folder, name, base)
-            finally:
-                lines.unpersist()
-            found, lost = self._counted(run.session, filled, landed, base)
-            counts |= found
+        call = _Call(run.session, [batch for batch in batches if batch.segments], folder, name)
+        base, counts, lost = self._staged(call) if call.batches else (call.path("rows"), {}, {})
         seconds = (time.monotonic() - began) / max(1, len(batches))
-        return {batch.key: self._cleaned(batch, base, counts[batch.key], lost.get(batch.key, 0), seconds) for batch in batches}
+        answers = {}
+        for batch in batches:
+            landed = {"landed": sum(segment.rows for segment in batch.segments), **counts.get(batch.key, {})}
+            answers[batch.key] = cleaned(batch, base, landed, lost.get(batch.key, 0), seconds)
+        return answers
 
-    def _cleaned(self, batch: Batch, base: str, counts: Mapping[str, int], lost: int, seconds: float) -> Cleaned:
-        late = sum(segment.rows for segment in batch.segments if segment.path in batch.late)
-        notes = {"late rows": late, "values without their person": lost}
-        notes = {name: number for name, number in notes.items() if number}
-        path, empty = f"{base}/_part={batch.key}", not batch.segments
-        staged = Staged(batch.key, path, counts=counts, seconds=seconds, has_failed=True, has_origin=True, empty=empty, notes=notes)
-        return Cleaned(staged, f"{base}/_part={_LATE}{batch.key}" if batch.parked or batch.reopened else None)
+    def _staged(self, call: _Call) -> tuple[str, dict[str, dict[str, int]], dict[str, int]]:
+        """Where the rows lie; what became of the other lines, and values without their person, by partition."""
+        base, judged = call.path("rows"), None
+        if self._sort_out(call, base):
+            judged = call.file("judged")
+            if self._ask(call, base, judged):  # a good one among them may be a copy, or the first of what was not taken for one
+                self._sort_out(call, base, judged)
+                judged = None
+        apart = self._apart(call, base, judged)
+        if not self._persons:
+            if apart is not None:
+                self._write(self._finished(call, self._private(call, apart)), base, "append")
+            return base, self._counted(call, [base]), {}
+        rows, final = self._read(call, base, [batch.key for batch in call.batches]), call.path("final")
+        if rows is not None:
+            rows = rows.drop("_place", "_raw").withColumn(LINE, F.lit(None).cast("BIGINT"))
+            rows = rows if apart is None else rows.unionByName(apart)
+        if (rows := rows if rows is not None else apart) is not None:
+            self._write(self._finished(call, self._private(call, rows)), final, "overwrite")
+        return final, self._counted(call, [base, final]), self._lost(call, final)
 
-    # --- lines -----------------------------------------------------------------------------------------------------------------------------------
+    # --- the pass over all lines -----------------------------------------------------------------------------------------------------------------
 
-    def _lines(self, session: SparkSession, batches: Sequence[Batch]) -> DataFrame:
+    def _sort_out(self, call: _Call, base: str, judged: str | None = None) -> int:
+        """Writes every line by what becomes of it; how many must be asked Pydantic about.
+
+        Args:
+            judged: his word on those that were asked about before.
+
+        Raises:
+            SegmentDamaged: a segment does not hold as many lines as its manifest lists.
+        """
+        seen = Observation()
+        mark = F.crc32(F.col(SEGMENT))
+        lines = self._lines(call).observe(seen, F.count(F.lit(1)).alias("lines"), F.sum(mark).alias("marks"), F.count_if(~F.col("_sure")).alias("unsure"))
+        lines = lines.withColumn(FAILED, F.lit(None).cast("ARRAY<STRING>"))
+        if judged is not None:
+            lines = lines.where("_sure").unionByName(self._judged(call, judged))
+        lines = self._first_copies(call, self._identified(call, lines))
+        stays = self._stays(call)
+        part = F.when(~stays, _APART).when(F.col("_verdict").isNotNull(), _DROPPED).otherwise(F.col(self._column))
+        kept = [F.when(F.col("_verdict").isNull(), F.col(name)).alias(name) for name in self._names()]
+        aside = [F.when(~stays, F.col(name)).alias(name) for name in (SEGMENT, "_place", "_raw", FAILED)]
+        self._write(lines.select(*kept, self._column, *aside, "_verdict", part.alias("_part")), base, "overwrite")
+        self._check(call, seen)
+        return int(seen.get.get("unsure") or 0)
+
+    def _lines(self, call: _Call) -> DataFrame:
         """Every line of the segments with its place; parsed where it is good without a doubt, as bytes where it must be looked at."""
-        paths = [self.landing.path(segment.path) for batch in batches for segment in batch.segments]
-        # Segments are gzip, so none is split: a line's place within its file is its number less that of the file's first line.
-        # Left to itself Spark would also end lines at \r.
-        text = session.read.option("lineSep", "\n").text(paths)
-        segment = F.concat(F.lit(f"segments/{self.contract.key}/"), F.substring_index("_metadata.file_path", "/", -2))
-        placed = text.select(segment.alias("_segment"), F.monotonically_increasing_id().alias("_place"), F.col("value").alias("_text"))
-        parsed = placed.withColumn("_parsed", self._form.parsed(F.col("_text")))
+        parsed = self._text(call).withColumn("_parsed", self._form.parsed(F.col("_text")))
         judged = parsed.withColumn("_sure", self._form.sure(F.col("_text"), F.col("_parsed")))
         shown = judged.withColumn("_parsed", F.when(F.col("_sure"), F.col("_parsed")))
-        return shown.select(
-            "_segment",
-            "_place",
-            "_sure",
-            F.when(~F.col("_sure"), F.col("_text").cast("binary")).alias("_raw"),
-            *self._values_of(F.col("_text"), F.col("_parsed")),
-        )
+        raw = F.when(~F.col("_sure"), F.col("_text").cast("binary")).alias("_raw")
+        return self._in_partition(shown.select(SEGMENT, "_place", "_sure", raw, *self._values_of(F.col("_text"), F.col("_parsed"))))
+
+    def _text(self, call: _Call) -> DataFrame:
+        """The lines as text. Asked again, they have the same places."""
+        paths = [self.landing.path(segment.path) for batch in call.batches for segment in batch.segments]
+        # Segments are gzip, so none is split: a line's place within its file is its number less that of the file's first line.
+        # Left to itself Spark would also end lines at \r.
+        text = call.session.read.option("lineSep", "\n").text(paths)
+        segment = F.concat(F.lit(f"segments/{self.contract.key}/"), F.substring_index("_metadata.file_path", "/", -2))
+        return text.select(segment.alias(SEGMENT), F.monotonically_increasing_id().alias("_place"), F.col("value").alias("_text"))
+
+    def _in_partition(self, rows: DataFrame) -> DataFrame:
+        return rows.withColumn(self._column, F.substring_index(F.substring_index(SEGMENT, "/", -2), "/", 1))
 
     def _values_of(self, text: Column, parsed: Column) -> list[Column]:
-        """A line's parts as columns: the platform's own begin with `_`, fields have their names; personal ones are texts still."""
+        """A line's parts as columns: fields and the table's own have their names, others begin with `_`; personal ones are texts still."""
         raw = {f.name: parsed["data"][f.name].cast("string") for f in (*self._persons, *self._values)}
-        columns = [(raw.get(name, typed)).alias(name) for name, typed in self._form.columns(parsed).items()]
-        columns.append(parsed["time"].alias("_time"))
-        if not self._event:
-            return columns
-        # In the one spelling `,"data":` cannot stand inside a text, whose quotes are escaped: it is where the payload begins.
-        payload = F.xxhash64(parsed["time"], F.substr(text, F.locate(',"data":', text)))
-        envelope = {"_client": parsed["client"], "_id": parsed["id"], "_payload": payload, "_received": parsed["received_at"]}
-        return [*(value.alias(name) for name, value in envelope.items()), *columns]
+        columns = {name: raw.get(name, typed) for name, typed in self._form.columns(parsed).items()}
+        columns[self._time] = LineForm.instant(parsed["time"])
+        if self._event:
+            columns["received_at"] = LineForm.instant(parsed["received_at"])
+            columns |= {"_client": parsed["client"], "_id": parsed["id"], "_of": F.substring(parsed["time"], 1, 13 if self._column == "hour" else 10)}
+            # In the one spelling `,"data":` cannot stand inside a text, whose quotes are escaped: it is where the payload begins.
+            columns["_payload"] = F.xxhash64(parsed["time"], F.substr(text, F.locate(',"data":', text)))
+        return [value.alias(name) for name, value in columns.items()]
 
-    def _landed(self, lines: DataFrame, batches: Sequence[Batch]) -> dict[str, _Landed]:
-        """Lines by segment. Raises SegmentDamaged unless each holds as many as its manifest lists."""
-        grouped = lines.groupBy("_segment").agg(F.count(F.lit(1)), F.min("_place"), F.count_if(~F.col("_sure")))
-        landed = {row[0]: _Landed(row[1], row[2], row[3]) for row in grouped.collect()}
-        for batch in batches:
-            for segment in batch.segments:
-                found = landed.get(segment.path, _Landed(0, 0, 0)).rows
-                if found != segment.rows:
-                    raise SegmentDamaged(f"{segment.path} holds {found} lines, its manifest lists {segment.rows}: restore the segment")
-        return landed
+    def _judged(self, call: _Call, path: str) -> DataFrame:
+        """Lines that Pydantic judged, as `_lines` has those that Spark did."""
+        text, parsed = F.col("_text"), F.col("_parsed")
+        read = call.session.read.schema(_JUDGED_DDL).parquet(path).withColumn("_parsed", self._form.parsed(text))
+        raw = F.lit(None).cast("BINARY").alias("_raw")
+        return self._in_partition(read.select(SEGMENT, "_place", FAILED, F.lit(True).alias("_sure"), raw, *self._values_of(text, parsed)))
 
-    def _judged(self, session: SparkSession, lines: DataFrame, unsure: int, folder: PrivateFolder, name: str) -> DataFrame:
-        """All lines with verdicts (`_failed`), those Spark could not be sure of by Pydantic's word."""
-        sure = lines.where("_sure").drop("_sure", "_raw").withColumn(FAILED, F.lit(None).cast("ARRAY<STRING>"))
-        rows = sure
-        if unsure:
-            path = folder.file(f"{name}-judged.parquet")
-            asked = lines.where(~F.col("_sure")).select("_segment", "_place", "_raw").toLocalIterator(prefetchPartitions=True)
-            _write_verdicts(path, Judge(self.contract), asked)
-            text, parsed = F.col("_text"), F.col("_parsed")
-            read = session.read.schema(_JUDGED_DDL).parquet(path).withColumn("_parsed", self._form.parsed(text))
-            rows = sure.unionByName(read.select("_segment", "_place", FAILED, *self._values_of(text, parsed)))
-        part = F.substring_index(F.substring_index("_segment", "/", -2), "/", 1)
-        rows = rows.withColumn(self._column, part)
+    def _identified(self, call: _Call, lines: DataFrame) -> DataFrame:
+        """Events get their stored id, and are told if they are of another partition."""
         if not self._event:
-            return rows
-        length = 13 if self._column == "hour" else 10
-        strange = F.substring("_time", 1, length) != F.col(self._column)
+            return lines
+        # The key comes as columns of a one-row file, so that it is in no plan and no log.
+        pads = call.session.read.schema(PADS_DDL).parquet(write_pads(call.folder, f"{call.name}-pads.parquet", self._keys.event_key))
+        identity = keyed_name_column(F.col("_inner"), F.col("_outer"), F.col("_client"), F.lit(self.contract.key), F.col("_id"))
+        rows = lines.crossJoin(F.broadcast(pads)).withColumn("event_id", identity)
         told = F.concat(F.coalesce(F.col(FAILED), F.array().cast("ARRAY<STRING>")), F.array(F.lit(OTHER_PARTITION)))
-        return rows.withColumn(FAILED, F.when(strange, told).otherwise(F.col(FAILED)))
+        return rows.withColumn(FAILED, F.when(F.col("_of") != F.col(self._column), told).otherwise(F.col(FAILED)))
+
+    def _first_copies(self, call: _Call, lines: DataFrame) -> DataFrame:
+        """`_verdict`: null for the winner of each identity (the first by segment and line) and for what takes no part, `duplicate` or `conflict` for others."""
+        if not self._event:
+            return lines.withColumn("_verdict", F.lit(None).cast("STRING"))
+        # What takes no part is alone with its place: sixteen bytes of a hash are never the digits of a number.
+        alone = F.when(self._stays(call), F.col("event_id")).otherwise(F.col("_place").cast("string").cast("binary"))
+        # The hash first: Spark compares eight bytes of the first column before it looks at whole rows, and all hours of a day begin alike.
+        same = Window.partitionBy("_alone", self._column).orderBy(SEGMENT, "_place")
+        other = F.when(F.col("_payload") == F.first("_payload").over(same), "duplicate").otherwise("conflict")
+        return lines.withColumn("_alone", alone).withColumn("_verdict", F.when(F.row_number().over(same) > 1, other))
+
+    def _stays(self, call: _Call) -> Column:
+        """Of a line: it is good without a doubt and not parked, so that it is a row unless it is a copy."""
+        good = F.col("_sure") & F.col(FAILED).isNull()
+        return good & ~F.col(SEGMENT).isin(call.parked) if call.parked else good
+
+    def _check(self, call: _Call, seen: Observation) -> None:
+        """Holds what was read against the manifests: the number of all lines, and a sum that moves if one segment has more and another fewer."""
+        segments = [segment for batch in call.batches for segment in batch.segments]
+        lines, marks = sum(each.rows for each in segments), sum(each.rows * zlib.crc32(each.path.encode()) for each in segments)
+        if (seen.get.get("lines"), seen.get.get("marks")) == (lines, marks):
+            return
+        found = {row[0]: row[1] for row in self._text(call).groupBy(SEGMENT).agg(F.count(F.lit(1))).collect()}
+        for segment in segments:
+            check_lines(segment, found.get(segment.path, 0))
+
+    # --- what is apart ---------------------------------------------------------------------------------------------------------------------------
+
+    def _ask(self, call: _Call, base: str, path: str) -> bool:
+        """Writes Pydantic's word on every line that Spark was not sure of; whether one of them is good."""
+        asked = self._read(call, base, [_APART])
+        assert asked is not None
+        doubtful = asked.where(F.col("_raw").isNotNull()).select(SEGMENT, "_place", "_raw")
+        return _write_verdicts(path, Judge(self.contract), doubtful.toLocalIterator(prefetchPartitions=True))
+
+    def _apart(self, call: _Call, base: str, judged: str | None) -> DataFrame | None:
+        """The rows that break a rule or are parked, with their lines; None if there are none. `judged`: those of them that only Pydantic saw."""
+        names = [*self._names(), self._column, SEGMENT, "_place", FAILED]
+        found = self._read(call, base, [_APART])
+        rows = None if found is None else found.where(F.col("_raw").isNull()).select(*names)
+        if judged is not None:
+            bad = self._identified(call, self._judged(call, judged)).select(*names)
+            rows = bad if rows is None else rows.unionByName(bad)
+        if rows is None:
+            return None
+        first = self._text(call).groupBy(SEGMENT).agg(F.min("_place").alias("_first"))
+        return rows.join(F.broadcast(first), SEGMENT).withColumn(LINE, F.col("_place") - F.col("_first") + 1).drop("_place", "_first")
 
     # --- rows ------------------------------------------------------------------------------------------------------------------------------------
 
-    def _stage(
-        self, session: SparkSession, rows: DataFrame, batches: Sequence[Batch], landed: Mapping[str, _Landed], folder: PrivateFolder, name: str, base: str
-    ) -> None:
-        """Writes all rows, by what becomes of them: a folder for each partition, for its late lane, and one for those that are dropped."""
-        parked = sorted({path for batch in batches for path in batch.parked})
-        rows = rows.withColumn("_parked", F.col("_segment").isin(parked) if parked else F.lit(False))
-        if self._event:
-            rows = self._named(session, rows, folder, name)
-        candidates = F.col(FAILED).isNull() & ~F.col("_parked")
-        kept = self._one_copy(rows.where(candidates))
-        others = rows.where(~candidates).withColumn("_verdict", F.lit(None).cast("STRING")).withColumn("_origin", F.col("_segment"))
-        places = session.createDataFrame([(path, each.first) for path, each in landed.items()], "_segment STRING, _first BIGINT")
-        others = others.join(F.broadcast(places), "_segment").withColumn(LINE, F.col("_place") - F.col("_first") + 1)
-        kept = kept.withColumn("_origin", F.lit(None).cast("STRING")).withColumn(LINE, F.lit(None).cast("BIGINT"))
-        united = kept.unionByName(others.drop("_first"))
-        private = self._private(session, united, rows, folder, name)
-        part = (
-            F.when(F.col("_verdict").isNotNull(), F.lit(_DROPPED))
-            .when(F.col("_parked") & F.col(FAILED).isNull(), F.concat(F.lit(_LATE), F.col(self._column)))
-            .otherwise(F.col(self._column))
-        )
-        private.select(*self._columns(), self._column, FAILED, F.col("_origin").alias(SEGMENT), LINE, "_verdict", "_lost", part.alias("_part")).write.mode(
-            "overwrite"
-        ).partitionBy("_part").parquet(base)
+    def _finished(self, call: _Call, rows: DataFrame) -> DataFrame:
+        """The rows in the staged form, with the folder each goes to; all null in one that is dropped, of which only the count is wanted."""
+        late = F.col(SEGMENT).isin(call.parked) & F.col(FAILED).isNull()
+        dropped = F.col("_verdict").isNotNull()
+        part = F.when(dropped, _DROPPED).when(late, F.concat(F.lit(LATE), F.col(self._column))).otherwise(F.col(self._column))
+        kept = [F.when(~dropped, F.col(column.name)).alias(column.name) for column in self.contract.columns]
+        return rows.select(*kept, self._column, FAILED, SEGMENT, LINE, "_verdict", "_lost", part.alias("_part"))
 
-    def _named(self, session: SparkSession, rows: DataFrame, folder: PrivateFolder, name: str) -> DataFrame:
-        """Events get their stored id. The key comes as columns of a one-row file, so that it is in no plan and no log."""
-        path = write_pads(folder, f"{name}-pads.parquet", self._keys.event_key)
-        pads = session.read.schema(PADS_DDL).parquet(path)
-        identity = keyed_name_column(F.col("_inner"), F.col("_outer"), F.col("_client"), F.lit(self.contract.key), F.col("_id"))
-        return rows.crossJoin(F.broadcast(pads)).withColumn("_event", identity).drop("_inner", "_outer", "_client", "_id")
-
-    def _one_copy(self, rows: DataFrame) -> DataFrame:
-        """`_verdict`: null for the winner of each identity (the first by segment and line), `duplicate` or `conflict` for the others."""
-        if not self._event:
-            return rows.withColumn("_verdict", F.lit(None).cast("STRING"))
-        same = Window.partitionBy(self._column, "_event").orderBy("_segment", "_place")
-        other = F.when(F.col("_payload") == F.first("_payload").over(same), "duplicate").otherwise("conflict")
-        return rows.withColumn("_verdict", F.when(F.row_number().over(same) > 1, other))
-
-    def _private(self, session: SparkSession, united: DataFrame, rows: DataFrame, folder: PrivateFolder, name: str) -> DataFrame:
+    def _private(self, call: _Call, rows: DataFrame) -> DataFrame:
         """Personal fields become pseudonyms and ciphertexts; what an erased person did before is dropped. `_lost`: values without their person."""
         lost = F.lit(0)
-        if not self._persons:
-            return united.withColumn("_lost", lost)
-        path = write_people(folder, f"{name}-people.parquet", self._keys, self.contract.purpose, _identities(rows, self._persons))
-        people = session.read.schema(PEOPLE_DDL).parquet(path)
-        erased = F.lit(False)
         for value in self._values:
-            owner = self._owner(value)
-            path = write_ciphertexts(folder, f"{name}-{value.name}.parquet", self._keys, value.name, _owned(rows, owner, value))
-            texts = session.read.schema(CIPHERTEXTS_DDL).parquet(path).select(F.col("_name").alias("_of"), F.col("_ciphertext").alias(f"_c_{value.name}"))
-            named = plain_name_column(F.lit(_kind(owner)), F.col(owner.name), F.col(value.name))
-            united = united.withColumn("_of", named).join(texts, "_of", "left").drop("_of")
-            lost = lost + F.when(F.col(value.name).isNotNull() & F.col(owner.name).isNull(), 1).otherwise(0)
-        united = united.withColumn("_lost", lost)
+            lost = lost + F.when(F.col(value.name).isNotNull() & F.col(self._owner(value).name).isNull(), 1).otherwise(0)
+        rows = rows.withColumns({"_lost": lost, "_erased": F.lit(False)})
         for person in self._persons:
-            own = people.select(F.col("_name").alias("_of"), F.col("_pseudonym").alias(f"_p_{person.name}"), F.col("_erased_at").alias(f"_e_{person.name}"))
-            united = united.withColumn("_of", plain_name_column(F.lit(_kind(person)), F.col(person.name))).join(own, "_of", "left").drop("_of")
-            before = LineForm.instant(F.col("_time")) < F.col(f"_e_{person.name}")
-            erased = erased | F.coalesce(before, F.lit(False))
-        return united.withColumn("_verdict", F.coalesce(F.col("_verdict"), F.when(erased, "erased")))
+            values = [value for value in self._values if self._owner(value) is person]
+            named = rows.where(F.col(person.name).isNotNull()).select(*(quoted(each.name) for each in (person, *values))).distinct()
+            path = write_people(call.file(f"people-{person.name}"), self._keys, self.contract.purpose, person, values, named.toArrow())
+            theirs = call.session.read.schema(people_ddl(len(values))).parquet(path)
+            same = F.col(person.name) == F.col("_of0")
+            for place, value in enumerate(values, 1):
+                same = same & F.col(value.name).eqNullSafe(F.col(f"_of{place}"))
+            before = F.coalesce(F.col(self._time) < F.col("_erased_at"), F.lit(False))
+            shown = {value.name: F.col(f"_c{place}") for place, value in enumerate(values, 1)}
+            rows = rows.join(theirs, same, "left").withColumns({"_erased": F.col("_erased") | before, person.name: F.col("_pseudonym"), **shown})
+            rows = rows.drop(*theirs.columns)
+        return rows.withColumn("_verdict", F.when(F.col("_erased"), "erased"))
 
-    def _columns(self) -> list[Column]:
-        """The table's columns; all null in a row that is dropped, of which only the count is wanted."""
-        marks = {f.name: "_p_" if f.personal.of is None else "_c_" for f in (*self._persons, *self._values) if f.personal is not None}
-        own = (
-            {"event_id": F.col("_event"), "time": LineForm.instant(F.col("_time")), "received_at": LineForm.instant(F.col("_received"))} if self._event else {}
-        )
-        found = []
-        for column in self.contract.columns:
-            value = own[column.name] if column.name in own else F.col(f"{marks.get(column.name, '')}{column.name}")
-            found.append(F.when(F.col("_verdict").isNull(), value).alias(column.name))
-        return found
+    def _names(self) -> list[str]:
+        """The columns that the first job writes of a row, beside those that say what becomes of it."""
+        own = [column.name for column in self.contract.columns]
+        return own if self._event else [*own, self._time]
+
+    @property
+    def _time(self) -> str:
+        """Where a line's time is: a column of an event's table, not of a source's."""
+        return "time" if self._event else "_time"
 
     def _owner(self, value: WireField) -> WireField:
         assert value.personal is not None
@@ -289,61 +308,61 @@ class Cleaner:
             raise RuntimeError(f"{self.contract.key} cannot be taken in without the vault: start it with ./backline up")
         return self.vault
 
-    # --- counts ----------------------------------------------------------------------------------------------------------------------------------
+    # --- files -----------------------------------------------------------------------------------------------------------------------------------
 
-    def _counted(
-        self, session: SparkSession, batches: Sequence[Batch], landed: Mapping[str, _Landed], base: str
-    ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-        """What became of the landed lines by partition, and lost values; from what was written, not from what was meant."""
-        ddl = f"{self._column} STRING, _verdict STRING, _lost INT, _part STRING, {FAILED} ARRAY<STRING>"
-        part, good = F.col("_part"), F.col(FAILED).isNull()
-        what = F.when(part == _DROPPED, F.col("_verdict")).when(part.startswith(_LATE), "parked").when(good, "good").otherwise("quarantined")
-        read = session.read.schema(ddl).option("basePath", base).parquet(base)
-        totals = read.groupBy(self._column, what.alias("what")).agg(F.count(F.lit(1)).alias("rows"), F.sum("_lost").alias("lost")).collect()
-        counts = {batch.key: {"landed": sum(landed[segment.path].rows for segment in batch.segments if segment.path in landed)} for batch in batches}
-        lost: dict[str, int] = {}
-        for key, name, rows, values in totals:
-            if name not in ("good", "quarantined"):  # the inspection counts these
-                counts[key][name] = rows
-            lost[key] = lost.get(key, 0) + (values if name in ("good", "quarantined", "parked") else 0)
-        return counts, lost
+    def _write(self, rows: DataFrame, base: str, mode: str) -> None:
+        rows.write.mode(mode).partitionBy("_part").parquet(base)
 
+    def _read(self, call: _Call, base: str, parts: Sequence[str]) -> DataFrame | None:
+        """What the first job wrote into these folders; None if it made none of them."""
+        paths = _folders(call, base, parts)
+        if not paths:
+            return None
+        personal = {each.name for each in (*self._persons, *self._values)}
+        own = [f"{quoted(column.name)} {'STRING' if column.name in personal else column.type}" for column in self.contract.columns]
+        times = [] if self._event else [f"{self._time} TIMESTAMP"]
+        aside = [f"{self._column} STRING", f"{SEGMENT} STRING", "_place BIGINT", "_raw BINARY", f"{FAILED} ARRAY<STRING>"]
+        return call.session.read.schema(", ".join([*own, *times, *aside])).parquet(*paths)
 
-def _kind(person: WireField) -> str:
-    assert person.personal is not None
-    return person.personal.kind
+    def _counted(self, call: _Call, bases: Sequence[str]) -> dict[str, dict[str, int]]:
+        """What became of lines that are no rows of the table, by partition; good and quarantined ones are the inspection's to count."""
+        counts: dict[str, dict[str, int]] = {}
+        for base in bases:
+            paths = _folders(call, base, [_DROPPED, *(f"{LATE}{batch.key}" for batch in call.batches)])
+            if not paths:
+                continue
+            read = call.session.read.schema(f"{self._column} STRING, _verdict STRING").parquet(*paths)
+            for key, verdict, rows in read.groupBy(self._column, "_verdict").count().collect():
+                counts.setdefault(key, {})[verdict or "parked"] = rows
+        return counts
 
-
-def _identities(rows: DataFrame, persons: Sequence[WireField]) -> Iterator[tuple[str, str]]:
-    """Every (kind, id) once."""
-    each = [rows.where(F.col(person.name).isNotNull()).select(F.lit(_kind(person)).alias("kind"), F.col(person.name).alias("id")) for person in persons]
-    united = each[0]
-    for more in each[1:]:
-        united = united.unionByName(more)
-    yield from _tuples(united.distinct())
-
-
-def _owned(rows: DataFrame, owner: WireField, value: WireField) -> Iterator[tuple[str, str, str, Any]]:
-    """Every (kind, id, text, value) of a reversible field once."""
-    given = rows.where(F.col(owner.name).isNotNull() & F.col(value.name).isNotNull())
-    for identifier, text in _tuples(given.select(F.col(owner.name).alias("id"), F.col(value.name).alias("text")).distinct()):
-        yield _kind(owner), identifier, text, int(text) if value.type.kind == "integer" else text
+    def _lost(self, call: _Call, base: str) -> dict[str, int]:
+        """Values without their person, by partition."""
+        paths = _folders(call, base, [f"{lane}{batch.key}" for batch in call.batches for lane in ("", LATE)])
+        if not paths or not self._values:
+            return {}
+        read = call.session.read.schema(f"{self._column} STRING, _lost INT").parquet(*paths)
+        return {key: lost for key, lost in read.groupBy(self._column).agg(F.sum("_lost")).collect() if lost}
 
 
-def _tuples(frame: DataFrame) -> Iterator[tuple[str, str]]:
-    for batch in frame.toArrow().to_batches(max_chunksize=_CHUNK):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _folders(call: _Call, base: str, parts: Sequence[str]) -> list[str]:
+    """Those of the folders that there are: Spark makes none for what has no rows."""
+    there = set(files_of(call.folder.root).names(base))
+    return [f"{base}/_part={part}" for part in parts if f"_part={part}" in there]
 
 
-def _write_verdicts(path: str, judge: Judge, asked: Iterator[Any]) -> None:
+def _write_verdicts(path: str, judge: Judge, asked: Iterator[Any]) -> bool:
+    good = False
     with pq.ParquetWriter(path, _JUDGED, write_statistics=False) as writer:
         rows: list[tuple[str, int, str | None, tuple[str, ...] | None]] = []
         for segment, place, raw in asked:
             verdict = judge.judge(bytes(raw))
+            good = good or not verdict.rules
             rows.append((segment, place, verdict.line, verdict.rules or None))
             if len(rows) == _CHUNK:
                 _flush(writer, rows)
         _flush(writer, rows)
+    return good
 
 
 def _flush(writer: Any, rows: list[tuple[str, int, str | None, tuple[str, ...] | None]]) -> None:

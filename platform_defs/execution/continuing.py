@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import partition_column
-from platform_defs.execution.cleaning import Batch, Cleaned
+from platform_defs.execution.batches import Batch, Cleaned
 from platform_defs.execution.platform import Platform
 from platform_defs.execution.quality.contenthash import row_hash
 from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun

@@ -1,6 +1,6 @@
 """The compute step of an event type: which landing segments an hour is made of, whether it may be built from them, and the late lane.
 
-How lines become rows is in cleaning, how they join what is published in continuing. Judging and publishing are building's.
+How lines become rows is in cleaning and few_lines, how they join what is published in continuing. Judging and publishing are building's.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.execution.cleaning import Batch, Cleaned, Cleaner, SegmentDamaged
+from platform_defs.execution.batches import Batch, Cleaned, SegmentDamaged
+from platform_defs.execution.cleaning import Cleaner
 from platform_defs.execution.continuing import LATE, Continuation, Hour, hour_of
 from platform_defs.execution.failures import kind_of
+from platform_defs.execution.few_lines import FewLines, are_few
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
@@ -239,9 +241,12 @@ class Taking:
 
     def _together(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
         self._calls += 1
-        cleaner = Cleaner(self._contract, self._platform.landing, self._platform.vault)
-        with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
-            done = cleaner.clean(batches, run, self.enter(), f"intake{self._calls}")
+        parts, name = (self._contract, self._platform.landing, self._platform.vault), f"intake{self._calls}"
+        if are_few(batches):
+            done = FewLines(*parts).clean(batches, run, name)
+        else:
+            with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
+                done = Cleaner(*parts).clean(batches, run, self.enter(), name)
         files = files_of(self._platform.lake.root)
         for each in done.values():
             files.make_folder(each.staged.path)  # an hour without rows is a folder without files

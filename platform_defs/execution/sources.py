@@ -2,7 +2,7 @@
 are taken in.
 
 What was pulled is remembered beside the segments (`sources/<domain>/<name>/<partition>.json` in landing): a file of the same name and version is not
-read again, its segment is sealed again as it is. How files become lines is in pulling, how lines become rows in cleaning.
+read again, its segment is sealed again as it is. How files become lines is in pulling, how lines become rows in cleaning and few_lines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.event import Record
 from platform_defs.contracts.partitions import window_of
 from platform_defs.contracts.sources import NotReady, RawFile, SourceDef, secrets_of
-from platform_defs.execution.cleaning import Batch
+from platform_defs.execution.batches import Batch
 from platform_defs.execution.intake import Taking
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.pulling import CLIENT, Spelling, row_text

@@ -11,6 +11,7 @@ also be good (an older spelling, a field added since). So Spark's expressions ne
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,7 @@ _WHOLE = r"-?+(?:0|[1-9][0-9]{0,18}+)"  # more digits are more than 64 bits; a n
 _FLOAT = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+"
 _UUID = r'"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"'
 _INSTANT = r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"'
+_END = r"\z"  # Java's; Python says \Z
 _MOST = 1.7976931348623157e308
 
 
@@ -63,7 +65,11 @@ class LineForm:
     def of(cls, contract: Contract) -> LineForm:
         """The form of an event type's or source's lines."""
         line = _line_fields(contract)
-        return cls(rf"\A{_record_pattern(line)}\z", f"STRUCT<{_members_ddl(line)}, {_CORRUPT}: STRING>", contract.fields)
+        return cls(rf"\A{_record_pattern(line)}" + _END, f"STRUCT<{_members_ddl(line)}, {_CORRUPT}: STRING>", contract.fields)
+
+    def spells(self, line: str) -> bool:
+        """Whether the line has the one spelling."""
+        return re.match(self.pattern.removesuffix(_END) + r"\Z", line) is not None
 
     def parsed(self, line: Column) -> Column:
         """The line as a struct with the envelope's names, `data`, and `_corrupt`; null members where the text does not give them."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.lake.columns import staged_ddl
@@ -37,6 +42,14 @@ def read_staged(session: SparkSession, contract: Contract, paths: Sequence[str],
     if not paths:
         raise ValueError(f"{contract.key}: nothing staged to read; ask for the folders of at least one partition")
     return session.read.schema(staged_ddl(contract, failed=failed, origin=origin)).parquet(*paths)
+
+
+def write_frame(folder: str, frame: pa.Table) -> None:
+    """Writes rows that were computed without Spark as the one file of a folder that is not there yet: 0700, the file 0600."""
+    Path(folder).mkdir(parents=True, mode=0o700)
+    descriptor = os.open(f"{folder}/part-0.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        pq.write_table(frame, file, write_statistics=False)
 
 
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from functools import cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -18,10 +19,17 @@ from platform_defs.privacy.identity import message
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)  # `json.dumps` makes one a call
 
 
 class Undecipherable(ValueError):
     """Bytes that this person's key and this field's name do not open."""
+
+
+@cache
+def _labels(field: str) -> tuple[bytes, bytes]:
+    """What the field's two keys are derived with: the same for all people."""
+    return message("field", field), message("nonce", field)
 
 
 class FieldCipher:
@@ -31,12 +39,13 @@ class FieldCipher:
     """
 
     def __init__(self, person_key: bytes, field: str) -> None:
-        self._seal = AESGCM(hmac.digest(person_key, message("field", field), "sha256"))
-        self._nonce_key = hmac.digest(person_key, message("nonce", field), "sha256")
+        seal, nonce = _labels(field)
+        self._seal = AESGCM(hmac.digest(person_key, seal, "sha256"))
+        self._nonce_key = hmac.digest(person_key, nonce, "sha256")
 
     def encrypt(self, value: Any) -> bytes:
         """The stored form of a JSON value. Deterministic."""
-        plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        plain = _ENCODER.encode(value).encode()
         # Derived from the plaintext under its own key: two values share a nonce only if 96 bits of HMAC collide.
         nonce = hmac.digest(self._nonce_key, plain, "sha256")[:_NONCE_BYTES]
         return _FORMAT + nonce + self._seal.encrypt(nonce, plain, _FORMAT)

@@ -20,7 +20,7 @@ _BLOCK = 64  # of SHA-256
 
 def message(*parts: str) -> bytes:
     """The parts as netstrings (`3:web,2:id,`): two different lists of parts never give the same bytes, whatever the parts contain."""
-    return b"".join(b"%d:%b," % (len(raw), raw) for raw in (part.encode() for part in parts))
+    return b"".join([b"%d:%b," % (len(raw), raw) for raw in map(str.encode, parts)])
 
 
 def keyed_name(key: bytes, *parts: str) -> bytes:
@@ -39,7 +39,7 @@ def lookup_of(index_key: bytes, kind: str, identifier: str) -> bytes:
 
 
 def plain_name(*parts: str) -> bytes:
-    """An unkeyed name of the parts, 16 bytes: joins rows with what was computed for them inside a private folder. Never stored in a table."""
+    """An unkeyed name of the parts, 16 bytes: what tests' people are called. Never stored in a table."""
     return hashlib.sha256(message(*parts)).digest()[:NAME_BYTES]
 
 
@@ -65,10 +65,3 @@ def keyed_name_column(inner: Column, outer: Column, *parts: Column) -> Column:
 
     digest = F.unhex(F.sha2(F.concat(inner, message_column(*parts)), 256))
     return F.substring(F.unhex(F.sha2(F.concat(outer, digest), 256)), 1, NAME_BYTES)
-
-
-def plain_name_column(*parts: Column) -> Column:
-    """`plain_name` as a column expression."""
-    from pyspark.sql import functions as F
-
-    return F.substring(F.unhex(F.sha2(message_column(*parts), 256)), 1, NAME_BYTES)

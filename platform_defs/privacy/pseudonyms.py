@@ -1,8 +1,8 @@
 """What Spark is given instead of people: files of pseudonyms and ciphertexts, computed here from keys that stay in this process.
 
 A `PrivateFolder` holds them for one run (0700, below the landing root: the one place that both the intake's client and its server may read, and nobody
-else) and is deleted afterwards. Rows are joined by `identity.plain_name`, so that no raw id is in a file. The one key that Spark needs by itself,
-that of event ids, is a one-row file there: a column, never a literal of a plan.
+else) and is deleted afterwards: its files name people as the lines beside them do. The one key that Spark needs by itself, that of event ids, is a one-row
+file there: a column, never a literal of a plan.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import hmac
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,23 +21,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from platform_defs.contracts.contract import WireField
 from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import NAME_BYTES, message, pads, plain_name
+from platform_defs.privacy.identity import NAME_BYTES, message, pads
 from platform_defs.privacy.vault import Person, Vault
 
 _CHUNK = 100_000
 _FOLDER = "private"
 PADS_DDL = "_inner BINARY, _outer BINARY"
-PEOPLE_DDL = "_name BINARY, _pseudonym BINARY, _erased_at TIMESTAMP"
-CIPHERTEXTS_DDL = "_name BINARY, _ciphertext BINARY"
 _PADS = pa.schema([("_inner", pa.binary()), ("_outer", pa.binary())])
-_PEOPLE = pa.schema([("_name", pa.binary()), ("_pseudonym", pa.binary()), ("_erased_at", pa.timestamp("us", tz="UTC"))])
-_CIPHERTEXTS = pa.schema([("_name", pa.binary()), ("_ciphertext", pa.binary())])
+_PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa.timestamp("us", tz="UTC"))]
 
 
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes. Pseudonyms of two purposes do not join."""
-    return hmac.digest(person.key, message("pseudonym", purpose, str(person.generation)), "sha256")[:NAME_BYTES]
+    return hmac.digest(person.key, _label(purpose, person.generation), "sha256")[:NAME_BYTES]
+
+
+@cache
+def _label(purpose: str, generation: int) -> bytes:
+    return message("pseudonym", purpose, str(generation))
 
 
 class PrivateFolder:
@@ -48,6 +52,7 @@ class PrivateFolder:
     """
 
     def __init__(self, landing_root: str, run_id: str) -> None:
+        self.root = landing_root
         self._parent = Path(landing_root) / _FOLDER
         self.path = self._parent / run_id
 
@@ -82,52 +87,47 @@ def sweep(landing_root: str, older_than_seconds: float = 86_400.0) -> int:
 def write_pads(folder: PrivateFolder, name: str, key: bytes) -> str:
     """Writes a key's HMAC pads as a one-row file for `identity.keyed_name_column`; returns its path."""
     inner, outer = pads(key)
-    return _write(folder.file(name), _PADS, [[(inner, outer)]])
+    path = folder.file(name)
+    pq.write_table(pa.table([[inner], [outer]], schema=_PADS), path, write_statistics=False, use_dictionary=False)
+    return path
 
 
-def write_people(folder: PrivateFolder, name: str, vault: Vault, purpose: str, identities: Iterable[tuple[str, str]]) -> str:
-    """Writes one row per distinct (kind, id): `PEOPLE_DDL`, named `plain_name(kind, id)`; returns the file's path.
+def people_ddl(values: int) -> str:
+    """The columns of `write_people`, for a person with that many reversible fields."""
+    own = [f"_of{place} STRING, _c{place} BINARY" for place in range(1, values + 1)]
+    return ", ".join(["_of0 STRING, _pseudonym BINARY, _erased_at TIMESTAMP", *own])
+
+
+def write_people(path: str, vault: Vault, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:
+    """Writes, for each row of texts, the person's pseudonym and the values' ciphertexts beside them (`people_ddl`); returns the path.
 
     People seen for the first time get their key on the way.
+
+    Args:
+        path: an empty private file.
+        person: the field that names a person; `values`: the reversible fields that are theirs.
+        named: a column of texts for each of these fields, as the lines spell them, in this order; null only where a value is.
     """
+    assert person.personal is not None
+    kind, own = person.personal.kind, [(f"_of{place}", f"_c{place}") for place in range(1, len(values) + 1)]
+    schema = pa.schema([*_PERSON, *(pair for of, c in own for pair in ((of, pa.string()), (c, pa.binary())))])
 
-    def rows() -> Iterator[list[tuple[Any, ...]]]:
-        for chunk in _chunks(identities):
-            people = vault.people(chunk)
-            yield [
-                (plain_name(kind, identifier), pseudonym(person, purpose), person.erased_at) for (kind, identifier), person in zip(chunk, people, strict=True)
-            ]
+    def theirs(batch: pa.RecordBatch) -> pa.Table:
+        identifiers, *texts = (column.to_pylist() for column in batch.columns)
+        people = vault.people([(kind, identifier) for identifier in identifiers])
+        columns: list[Any] = [batch.column(0), [pseudonym(each, purpose) for each in people], [each.erased_at for each in people]]
+        for place, (value, column) in enumerate(zip(values, texts, strict=True), 1):
+            columns += [batch.column(place), [_ciphertext(each, value, text) for each, text in zip(people, column, strict=True)]]
+        return pa.table([pa.array(column, each.type) for column, each in zip(columns, schema, strict=True)], schema=schema)
 
-    return _write(folder.file(name), _PEOPLE, rows())
-
-
-def write_ciphertexts(folder: PrivateFolder, name: str, vault: Vault, field: str, values: Iterable[tuple[str, str, str, Any]]) -> str:
-    """Writes one row per distinct (kind, id, text, value) of a reversible field: `CIPHERTEXTS_DDL`, named `plain_name(kind, id, text)`.
-
-    `text` is how Spark spells the value when it looks the row up; `value` is what gets encrypted. Returns the file's path.
-    """
-
-    def rows() -> Iterator[list[tuple[Any, ...]]]:
-        for chunk in _chunks(values):
-            people = vault.people([(kind, identifier) for kind, identifier, _, _ in chunk])
-            yield [
-                (plain_name(kind, identifier, text), FieldCipher(person.key, field).encrypt(value))
-                for (kind, identifier, text, value), person in zip(chunk, people, strict=True)
-            ]
-
-    return _write(folder.file(name), _CIPHERTEXTS, rows())
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
-
-
-def _write(path: str, schema: pa.Schema, chunks: Iterable[list[tuple[Any, ...]]]) -> str:
-    # No statistics: minimum and maximum in a footer are values.
-    with pq.ParquetWriter(path, schema, write_statistics=False, use_dictionary=False) as writer:
-        for rows in chunks:
-            columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-            writer.write_table(pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema))
+    # Two at a time: while one waits for the database, the other computes. No statistics: minimum and maximum in a footer are values.
+    with pq.ParquetWriter(path, schema, write_statistics=False, use_dictionary=False) as writer, ThreadPoolExecutor(2) as pool:
+        for table in pool.map(theirs, named.to_batches(max_chunksize=_CHUNK)):
+            writer.write_table(table)
     return path
+
+
+def _ciphertext(person: Person, value: WireField, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    return FieldCipher(person.key, value.name).encrypt(int(text) if value.type.kind == "integer" else text)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from platform_defs.execution import few_lines
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.keys import FileKek
@@ -30,8 +31,16 @@ def vault(postgres: EmbeddedPostgres) -> Iterator[Vault]:
     postgres.drop_database(name)
 
 
+@pytest.fixture(params=["spark"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who cleans lines, `few` (the run's process) or `spark`: a test's handful would never be Spark's."""
+    if request.param == "spark":
+        monkeypatch.setattr(few_lines, "MOST_LINES", 0)
+    return str(request.param)
+
+
 @pytest.fixture
-def house(tmp_path: Path, engines: SparkEngines, ledger: Ledger, vault: Vault) -> Iterator[House]:
+def house(tmp_path: Path, engines: SparkEngines, ledger: Ledger, vault: Vault, way: str) -> Iterator[House]:
     """A platform of its own for one test."""
     made = House.at(tmp_path, engines, ledger, vault)
     yield made

@@ -51,6 +51,7 @@ def person(house: House, kind: str, identifier: str) -> Any:
     return found
 
 
+@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
 def test_an_hour_of_events_becomes_rows(played: House) -> None:
     vault = played.platform.vault
     assert vault is not None
@@ -142,6 +143,7 @@ def test_an_hour_waits_until_it_is_closed(played: House) -> None:
     assert played.take(PLAYED, HOUR)[HOUR].outcome == "published"
 
 
+@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
 def test_late_rows_join_their_hour_until_the_last_settle_age_and_then_the_late_lane(played: House) -> None:
     played.land(PLAYED, {HOUR: [event(1, data())]})
     first = played.now
@@ -193,6 +195,7 @@ def test_a_reopened_hour_takes_its_parked_rows_in_and_empties_its_late_lane(play
     assert [row["hour"] for row in played.rows(PLAYED, "late", "hour")] == [HOUR, NEXT]
 
 
+@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
 @pytest.mark.parametrize("harm", ["removed", "cut", "swapped"])
 def test_a_harmed_segment_refuses_its_hour_alone(played: House, harm: str) -> None:
     segments = played.land(PLAYED, {HOUR: [event(1, data()), event(2, data())], NEXT: [event(3, data(), hour=NEXT)]})
@@ -220,6 +223,7 @@ def test_a_segment_with_fewer_lines_than_listed_is_refused(played: House) -> Non
     assert "holds 2 lines, its manifest lists 3" in failure.why
 
 
+@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
 def test_what_an_erased_person_did_before_is_dropped_and_counted(played: House) -> None:
     vault = played.platform.vault
     assert vault is not None
@@ -247,6 +251,7 @@ def test_built_again_it_is_the_same_to_the_byte(played: House) -> None:
     assert (played.rows(PLAYED), played.platform.ledger.partitions.published(PLAYED.key, [HOUR])[HOUR].content) == before
 
 
+@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
 def test_without_a_vault_nothing_is_taken_in(played: House) -> None:
     played.land(PLAYED, {HOUR: [event(1, data())]})
     result = played.with_platform(lambda platform: replace(platform, vault=None)).take(PLAYED, HOUR)[HOUR]

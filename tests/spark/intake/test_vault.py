@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from platform_defs.contracts.contract import PersonalMark
 from platform_defs.ledger.embedded import EmbeddedPostgres
-from platform_defs.privacy.identity import plain_name
+from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.keys import FileKek, KeyProblem
-from platform_defs.privacy.pseudonyms import PrivateFolder, pseudonym, sweep, write_ciphertexts, write_people
+from platform_defs.privacy.pseudonyms import PrivateFolder, pseudonym, sweep, write_people
 from platform_defs.privacy.vault import Vault
+from tests.spark.intake.lines import field
 
 KEK = FileKek("test", bytes(range(32)))
 
@@ -159,20 +162,23 @@ def test_purposes_and_generations_do_not_join(vault: Vault, postgres: EmbeddedPo
     assert pseudonym(next_generation, "product") != pseudonym(person, "product")
 
 
-def test_files_for_spark_hold_no_ids_and_vanish(vault: Vault, postgres: EmbeddedPostgres, tmp_path: Path) -> None:
-    [person, _] = vault.people([("person", "7"), ("person", "8")])
+def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    [person, other] = vault.people([("person", "7"), ("person", "8")])
     erased = datetime(2026, 10, 1, tzinfo=UTC)
     run(postgres, f"INSERT INTO tombstones VALUES ('\\x{vault.lookup('person', '8').hex()}', '{erased.isoformat()}')")
+    user = field("user_id", "string", personal=PersonalMark(kind="person"))
+    pin = field("pin", "integer", nullable=True, personal=PersonalMark(kind="pin", of="user_id"))
+    named = pa.table({"user_id": ["7", "8", "7"], "pin": ["12", None, "13"]})
     with PrivateFolder(str(tmp_path), "run-1") as folder:
-        people = write_people(folder, "people.parquet", vault, "product", [("person", "7"), ("person", "8")])
-        emails = write_ciphertexts(folder, "email.parquet", vault, "email", [("person", "7", "a@b.example", "a@b.example")])
-        rows = pq.read_table(people).to_pylist()
-        assert rows[0] == {"_name": plain_name("person", "7"), "_pseudonym": pseudonym(person, "product"), "_erased_at": None}
-        assert rows[1]["_erased_at"] == erased
-        assert b"a@b.example" not in Path(emails).read_bytes()
+        path = write_people(folder.file("people.parquet"), vault, "product", user, [pin], named)
+        first, second, third = pq.read_table(path).to_pylist()
+        assert (first["_of0"], first["_pseudonym"], first["_erased_at"], first["_of1"]) == ("7", pseudonym(person, "product"), None, "12")
+        assert (FieldCipher(person.key, "pin").decrypt(first["_c1"]), FieldCipher(person.key, "pin").decrypt(third["_c1"])) == (12, 13)
+        assert (second["_pseudonym"], second["_erased_at"], second["_c1"]) == (pseudonym(other, "product"), erased, None)
+        assert person.key not in Path(path).read_bytes()
         assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
         assert folder.path.stat().st_mode & 0o777 == 0o700
-        assert pq.read_table(write_people(folder, "none.parquet", vault, "product", [])).num_rows == 0
+        assert pq.read_table(write_people(folder.file("none.parquet"), vault, "product", user, [pin], named.slice(0, 0))).num_rows == 0
     assert not folder.path.exists()
 
 
