@@ -11,6 +11,8 @@ SUBS = {
     "planning": Sub("tests.bench.planning:planning", "A tick at 4,000 to 400,000 endpoints, a location of 2,000, events per build."),
     "starts": Sub("tests.bench.starts:starts", "From a queued run to the first line of its asset, at 50 and 2,000 assets."),
     "standing": Sub("tests.bench.standing:standing", "`up`, `--help`, memory when idle and after 500 runs."),
+    "intake": Sub("tests.bench.intake:intake", "A day of 5 M events taken in, against DuckDB and Polars; the same with people."),
+    "hour": Sub("tests.bench.hour:hour", "One hour of 1,800 event types, published and checked."),
     "all": Sub("tests.bench.everything:everything", "All of them, each in a process of its own."),
     "report": Sub("tests.bench.report:report", "Write docs/benchmarks.md from the figures that were kept."),
 }

@@ -1,142 +1,155 @@
-"""How fast events are taken in: a day of generated listening, 96 segments, read, judged, deduplicated, pseudonymised and staged by one job.
+"""`backline bench intake`: a day of events from sealed segments to a published, checked table, against DuckDB and Polars scripts up to Parquet.
 
-    python -m tests.bench.intake --events 500000 --people 50000
-
-Starts a Spark and a Postgres of its own; prints one JSON line a round (the first is cold) with seconds by stage. Nothing is asserted.
+Ours is a run's process beside the platform's warm Spark and Postgres, theirs a process each; in turn, on the same files, with two threads each. The counts
+that come out are compared with what was landed. Then the same day with a person and an e-mail in each event: first with a vault that knows nobody, then
+with one that knows all.
 """
 
 from __future__ import annotations
 
-import argparse
-import functools
-import gzip
-import hashlib
 import json
-import random
+import os
+import shutil
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from platform_defs.contracts.contract import Contract, PersonalMark
-from platform_defs.execution.cleaning import Batch, Cleaner
-from platform_defs.execution.steps import StepRun
-from platform_defs.lake.landing import LandingStore, Segment, segment_path
+import click
+
+from platform_defs.contracts.contract import Contract
 from platform_defs.ledger.embedded import EmbeddedPostgres
-from platform_defs.privacy.keys import FileKek
-from platform_defs.privacy.pseudonyms import PrivateFolder
-from platform_defs.privacy.vault import Vault
 from platform_defs.running.spark_server import SparkServer, SparkServerSettings
-from resources.spark import SparkEngines
-from tests.spark.intake.lines import contract_of, field
+from tests.bench.figures import Figure, figure
+from tests.bench.frame import Measured, benchmark
+from tests.bench.intake_landing import PERSONAL, PLAIN, Expected, land
+from tests.bench.intake_ours import CONTRACTS, Installation, Setting
+from tests.bench.memory import Ran, peak_memory, run
 
-SEALS = 4
-STAGES = ("_landed", "_judged", "_stage", "_counted")
-PLAYED = contract_of(
-    (
-        field("play_id", "uuid"),
-        field("user_id", "string", min_length=1, personal=PersonalMark(kind="person")),
-        field("email", "string", nullable=True, required=False, personal=PersonalMark(kind="email", of="user_id")),
-        field("track_id", "string", pattern=r"^trk_[a-z0-9]{8}$"),
-        field("ms_played", "integer", ge="0", le="86400000"),
-        field("platform", "string", choices=("ios", "android", "web", "desktop")),
-    )
-)
+_SEALS = {"plain": 1, "personal": 2}
+_MOST_MEGABYTES = 6000.0
 
 
-def land(landing: LandingStore, contract: Contract, events: int, people: int) -> list[Batch]:
-    """A day of events, 1 % of them twice."""
-    rng = random.Random(1)
-    batches = []
-    for hour in (f"2026-10-01T{h:02d}" for h in range(24)):
-        segments = []
-        for seal in range(1, SEALS + 1):
-            lines = [_line(rng, hour, people) for _ in range(events // 24 // SEALS)]
-            lines += lines[: len(lines) // 100]
-            raw = gzip.compress("".join(lines).encode(), 1)
-            path = segment_path(contract.key, hour, "bench", seal)
-            target = Path(landing.path(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(raw)
-            segments.append(Segment(event=contract.key, hour=hour, path=path, rows=len(lines), size=len(raw), sha256=hashlib.sha256(raw).hexdigest()))
-        batches.append(Batch(hour, tuple(segments)))
-    return batches
+@benchmark(rounds=3)
+@click.option("--events", default=5_000_000, show_default=True, help="Events of the day, copies included.")
+@click.option("--people", type=int, help="People they name; 0 leaves that half out.  [default: nine tenths of the events]")
+def intake(rounds: int, events: int, people: int | None) -> Measured:
+    """A day of events taken in, against DuckDB and Polars; the same with people.
+
+    \b
+    ./backline bench intake
+    ./backline bench intake --events 250000 --rounds 1
+    """
+    people = events * 9 // 10 if people is None else people
+    with tempfile.TemporaryDirectory(prefix="backline-bench-") as name, services(Path(name), [PLAIN, PERSONAL]) as at:
+        figures = without_people(at, events, rounds)
+        if people:
+            figures += with_people(at, events, people, rounds, figures[0]["median"])
+    return Measured(figures)
 
 
-def _line(rng: random.Random, hour: str, people: int) -> str:
-    h, user = f"{rng.getrandbits(128):032x}", f"user-{rng.randrange(people)}"
-    play = f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
-    data = {
-        "play_id": play,
-        "user_id": user,
-        "email": f"{user}@mail.example",
-        "track_id": f"trk_{h[:8]}",
-        "ms_played": rng.randrange(86_400_000),
-        "platform": "ios",
-    }
-    line = {"client": "bench", "id": h[:20], "time": f"{hour}:{rng.randrange(60):02d}:00.000000Z", "received_at": f"{hour}:59:59.000000Z", "data": data}
-    return json.dumps(line, separators=(",", ":")) + "\n"
+@dataclass(frozen=True)
+class Services:
+    """What runs, and where its address is written.
+
+    Attributes:
+        postgres: the process whose memory is ours beside that of our children.
+    """
+
+    folder: Path
+    setting: Path
+    installation: Installation
+    postgres: int
 
 
 @contextmanager
-def timed(stages: dict[str, float]) -> Iterator[None]:
-    """Inside, the cleaner's stages tell how long they took."""
-    kept: dict[str, Callable[..., Any]] = {name: getattr(Cleaner, name) for name in STAGES}
-
-    def told(name: str, *args: Any, **kwargs: Any) -> Any:
-        began = time.monotonic()
-        try:
-            return kept[name](*args, **kwargs)
-        finally:
-            stages[name.strip("_")] = round(time.monotonic() - began, 2)
-
-    for name in STAGES:
-        setattr(Cleaner, name, functools.partialmethod(lambda self, *args, _name=name, **kwargs: told(_name, self, *args, **kwargs)))
+def services(folder: Path, contracts: Sequence[Contract]) -> Iterator[Services]:
+    """Spark and Postgres as the platform starts them, with these contracts' tables."""
+    postgres = EmbeddedPostgres(folder / "pg")
+    postgres.start()
     try:
-        yield
+        with SparkServer(SparkServerSettings(folder=folder / "spark", log=folder / "spark.log")) as server:
+            setting = Setting(spark=server.url, ledger=postgres.uri("ledger"), vault=postgres.uri("vault"), folder=folder)
+            path = folder / "setting.json"
+            path.touch(0o600)
+            path.write_text(setting.model_dump_json())
+            installation = Installation.of(setting)
+            installation.apply(contracts)
+            pid = int((folder / "pg" / "data" / "postmaster.pid").read_text().splitlines()[0])
+            yield Services(folder, path, installation, pid)
+            installation.close()
     finally:
-        for name, method in kept.items():
-            setattr(Cleaner, name, method)
+        postgres.stop()
 
 
-def main() -> None:
-    """Runs the rounds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--people", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="backline-bench-") as name:
-        folder = Path(name)
-        landing = LandingStore(str(folder / "landing"))
-        batches = land(landing, PLAYED, asked.events, asked.people)
-        postgres = EmbeddedPostgres(folder / "pg", durable=False)
-        postgres.start()
-        try:
-            vault = Vault(postgres.uri("vault"), FileKek("bench", bytes(32)))
-            vault.create()
-            with SparkServer(SparkServerSettings(folder=folder / "spark", log=folder / "spark.log", heap="2g")) as server:
-                for number in range(asked.rounds):
-                    _round(number, asked, batches, landing, vault, server.url, folder)
-            vault.close()
-        finally:
-            postgres.stop()
+def without_people(at: Services, events: int, rounds: int) -> list[Figure]:
+    """Ours and the scripts, in turn."""
+    expected = _land(at, PLAIN, events)
+    segments = at.folder / "landing" / "segments" / PLAIN.key
+    ways: dict[str, Callable[[], Ran]] = {
+        "ours": lambda: _ours(at, "plain", expected),
+        "DuckDB": lambda: _rival("duckdb", segments, at.folder / "out", expected),
+        "Polars": lambda: _rival("polars", segments, at.folder / "out", expected),
+    }
+    _ours(at, "plain", expected)  # the server's first day: its classes are loaded and compiled
+    runs: dict[str, list[Ran]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, way in ways.items():
+            runs[name].append(way())
+            click.echo(f"round {number + 1}: {name} {runs[name][-1].seconds:.1f} s", err=True)
+    shutil.rmtree(segments)
+    seconds = {name: [each.seconds for each in found] for name, found in runs.items()}
+    memory = {name: [each.megabytes for each in found] for name, found in runs.items()}
+    what = f"intake of {events:,} events"
+    return [
+        figure(what, "s", seconds["ours"], seconds[rival], target, more_is_better=False, against=rival, memory=memory["ours"], rival_memory=memory[rival])
+        for rival, target in (("DuckDB", 3.0), ("Polars", None))
+    ] + [figure(f"{what}, most memory", "MB", memory["ours"], target=_MOST_MEGABYTES, more_is_better=False)]
 
 
-def _round(number: int, asked: argparse.Namespace, batches: list[Batch], landing: LandingStore, vault: Vault, url: str, folder: Path) -> None:
-    engine, run = SparkEngines(url, url).engine("intake"), f"bench-{number}"
-    stages: dict[str, float] = {}
-    began, cpu = time.monotonic(), time.process_time()
-    with timed(stages), PrivateFolder(landing.root, run) as private:
-        done = Cleaner(PLAYED, landing, vault).clean(batches, StepRun(run, engine.session(run), str(folder / run)), private, "all")
-    seconds = time.monotonic() - began
-    engine.release(run)
-    landed = sum(each.staged.counts["landed"] for each in done.values())
-    said = {"events": landed, "people": asked.people, "seconds": round(seconds, 2), "events a second": round(landed / seconds)}
-    print(json.dumps({**said, "own cpu seconds": round(time.process_time() - cpu, 2), "stages": stages}), flush=True)  # noqa: T201 - what it is for
+def with_people(at: Services, events: int, people: int, rounds: int, plain: float) -> list[Figure]:
+    """The day with people: first sight, then known."""
+    expected = _land(at, PERSONAL, events, people)
+    first = _ours(at, "personal", expected)
+    click.echo(f"first sight of {people:,} people: {first.seconds:.1f} s", err=True)
+    known: list[Ran] = []
+    for number in range(rounds):
+        known.append(_ours(at, "personal", expected))
+        click.echo(f"round {number + 1}: known people {known[-1].seconds:.1f} s", err=True)
+    seconds, memory = [each.seconds for each in known], [each.megabytes for each in known]
+    what = f"intake of {events:,} events of {people:,} people"
+    return [
+        figure(f"{what}, all known", "s", seconds, [plain], 2.0, more_is_better=False, against="without people", memory=memory),
+        figure(f"{what}, at first sight", "s", [first.seconds], memory=[first.megabytes]),
+        figure(f"{what}, most memory", "MB", [first.megabytes, *memory], target=_MOST_MEGABYTES, more_is_better=False),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _land(at: Services, contract: Contract, events: int, people: int = 0) -> Expected:
+    click.echo(f"landing {events:,} events of {contract.key}", err=True)
+    segments, expected = land(at.folder / "landing", contract, events, people)
+    at.installation.seal(_SEALS[contract.key.partition("/")[2]], segments)
+    return expected
+
+
+def _ours(at: Services, which: str, expected: Expected) -> Ran:
+    with peak_memory(os.getpid(), at.postgres) as peak:
+        ran = run([sys.executable, "-m", "tests.bench.intake_ours", str(at.setting), which])
+    counts = json.loads(ran.said)
+    _same({name: counts[name] for name in ("landed", "good", "duplicate", "conflict", "quarantined")}, expected, CONTRACTS[which].key)
+    return Ran(ran.seconds, peak.megabytes, ran.said)
+
+
+def _rival(which: str, segments: Path, out: Path, expected: Expected) -> Ran:
+    shutil.rmtree(out, ignore_errors=True)
+    ran = run([sys.executable, "-m", "tests.bench.intake_rivals", which, str(segments), str(out)])
+    _same(json.loads(ran.said), expected, which)
+    return ran
+
+
+def _same(counts: Mapping[str, int], expected: Expected, who: str) -> None:
+    wrong = {name: count for name, count in counts.items() if count != getattr(expected, name)}
+    if wrong:
+        raise click.ClickException(f"{who} counted {wrong} where {expected} was landed: the figures would compare different work")
