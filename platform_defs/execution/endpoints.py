@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from pyspark.sql import Observation
+from pyspark.sql import functions as F
+
 from platform_defs.contracts.endpoints import EndpointDef
 from platform_defs.execution.calling import blame_of, call, compiled_of, shaped, ship_helpers
 from platform_defs.execution.inputs import Inputs
@@ -90,10 +93,12 @@ class EndpointStep:
                 frame = shaped(answer, self._contract, self._compiled, self._blame, planned.key)
                 if isinstance(frame, Failure):
                     return frame
-                _compact(frame, planned.rows_in).write.mode("overwrite").parquet(path)
+                counted = Observation()
+                _compact(frame, planned.rows_in).observe(counted, F.count(F.lit(1)).alias("rows")).write.mode("overwrite").parquet(path)
         except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
             return self._blame.raised(planned.key, error)
-        return Staged(planned.key, path, seconds=time.monotonic() - began, has_failed=bool(self._compiled.quarantining))
+        seconds, rows = time.monotonic() - began, counted.get.get("rows")
+        return Staged(planned.key, path, seconds=seconds, has_failed=bool(self._compiled.quarantining), rows=rows, alone=True)
 
     def _together(self, planned: Sequence[Planned], run: StepRun) -> dict[str, Staged]:
         """All partitions in one call and one folder; none if that fails, so that each is tried by itself and fails by itself."""

@@ -31,6 +31,9 @@ from platform_defs.planning.facts import Counts, Published
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+# Up to here one task counts them sooner than two that hand each other their sums.
+_FEW_ROWS = 100_000
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -57,8 +60,10 @@ class Judged:
 class Publisher:
     """Inspects, publishes and records the partitions of one build."""
 
-    def __init__(self, work: Work, platform: Platform, compiled: Compiled, blame: Blame, session: SparkSession) -> None:
+    def __init__(self, work: Work, platform: Platform, compiled: Compiled, blame: Blame, session: SparkSession, rows: int | None = None) -> None:
+        """`rows`: about how many are staged in all; None: nobody knows."""
         self._work, self._platform, self._compiled, self._blame, self._session = work, platform, compiled, blame, session
+        self._few = rows is not None and rows <= _FEW_ROWS
         self._contract: Contract = work.declared.contract
         self._column = partition_column(self._contract.cadence)
 
@@ -132,7 +137,7 @@ class Publisher:
         if not staged:
             return {}, {}
         try:
-            return inspect(self._frame(staged), self._compiled, self._column, [each.key for each in staged]), {}
+            return self._inspected(staged, self._frame(staged)), {}
         except Exception as error:  # noqa: BLE001 - whatever stops the pass stops it for all: the others must not pay for one
             if len(staged) == 1:
                 return {}, {staged[0].key: self._blame.inspecting(staged[0].key, error)}
@@ -140,16 +145,23 @@ class Publisher:
         failed: dict[str, Failure] = {}
         for each in staged:
             try:
-                found |= inspect(self._frame([each]).where(F.col(self._column) == each.key), self._compiled, self._column, [each.key])
+                found |= self._inspected([each], self._frame([each]).where(F.col(self._column) == each.key))
             except Exception as error:  # noqa: BLE001 - as above, and now it is this one's
                 failed[each.key] = self._blame.inspecting(each.key, error)
         return found, failed
+
+    def _inspected(self, staged: Sequence[Staged], frame: DataFrame) -> dict[str, Inspection]:
+        # In one task few rows are counted without a shuffle, which takes longer than to count them.
+        frame = frame.coalesce(1) if self._few else frame
+        return inspect(frame, self._compiled, self._column, [each.key for each in staged], alone=_is_alone(staged))
 
     def _frame(self, staged: Sequence[Staged]) -> DataFrame:
         """The staged rows of these partitions, by the contract's types."""
         failed, origin = any(each.has_failed for each in staged), any(each.has_origin for each in staged)
         ddl = staged_ddl(self._contract, failed=failed, origin=origin)
-        return self._session.read.schema(f"{ddl}, {ELSEWHERE} BOOLEAN").parquet(*dict.fromkeys(each.path for each in staged))
+        frame = self._session.read.schema(f"{ddl}, {ELSEWHERE} BOOLEAN").parquet(*dict.fromkeys(each.path for each in staged))
+        # A partition by itself: its key is not read for every row, nor are rows sorted by it before they are written.
+        return frame.withColumn(self._column, F.lit(staged[0].key)) if _is_alone(staged) else frame
 
     def _judged(self, planned: Planned, staged: Staged, found: Inspection, samples: Sequence[int]) -> Judged:
         counts = self._counts(staged, found)
@@ -207,6 +219,11 @@ def _published_record(key: str, version: Published) -> PublishedPartition:
         checks_failed=version.checks_failed,
         origin=version.origin,
     )
+
+
+def _is_alone(staged: Sequence[Staged]) -> bool:
+    """Whether this is one partition in a folder that holds no other's rows."""
+    return len(staged) == 1 and staged[0].alone
 
 
 def _had_quarantine(version: Published | None) -> bool:

@@ -93,6 +93,8 @@ class Staged:
         seconds: wall time of computing.
         has_failed: whether the frame has the column `_failed`.
         has_origin: whether it has `_segment` and `_line`.
+        rows: how many lie there, where the step knows.
+        alone: whether its folder holds rows of this partition only, all of them with its key: then nobody need read which partition a row is of.
         empty: whether it is known to hold no row: nothing lies in `path`, and nobody needs to look. Not of endpoints, whose checks may demand rows.
         notes: further numbers for the catalogue, by name in words ("late rows").
     """
@@ -103,6 +105,8 @@ class Staged:
     seconds: float = 0.0
     has_failed: bool = False
     has_origin: bool = False
+    rows: int | None = None
+    alone: bool = False
     empty: bool = False
     notes: Mapping[str, int] = field(default_factory=dict)
 

@@ -72,13 +72,14 @@ class Inspection:
         return self.elsewhere > 0 or any(breach.refuses for breach in self.breaches)
 
 
-def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[str]) -> dict[str, Inspection]:
+def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[str], *, alone: bool = False) -> dict[str, Inspection]:
     """Judges the staged rows of all keys.
 
     Args:
         frame: the staged Parquet of these keys: the contract's columns, `column`, and where there are any `_failed` and `_elsewhere`.
         column: the partition column.
         keys: every key that was computed, those without rows included.
+        alone: there is one key, and every row is known to be of it: rows need not be told apart by their partition.
 
     Raises:
         whatever Spark raises: a pass that fails says nothing about any key.
@@ -87,7 +88,7 @@ def inspect(frame: DataFrame, compiled: Compiled, column: str, keys: Sequence[st
     quarantining, claiming = FAILED in schema.names, ELSEWHERE in schema.names
     good = F.col(FAILED).isNull() | (F.size(F.col(FAILED)) == 0) if quarantining else None
     hashed = T.StructType([schema[name] for name in compiled.columns])
-    found = _pass(frame, compiled, column, hashed, good, claiming)
+    found = _pass(frame, compiled, column, hashed, good, claiming, keys[0] if alone else None)
     results = {key: _inspection(key, compiled, found.get(key, {})) for key in keys}
     strangers = [group for group in found if group not in results]
     if strangers:
@@ -111,9 +112,12 @@ def of_nothing(key: str, compiled: Compiled) -> Inspection:
     return _inspection(key, compiled, {})
 
 
-def _pass(frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool) -> dict[str, dict[str, int]]:
+def _pass(
+    frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool, alone: str | None
+) -> dict[str, dict[str, int]]:  # fmt: skip
     """Numbers by partition and name. Duplicate keys are a branch of their own in the same action: a distinct count beside the other aggregates would
-    carry all of them through the shuffle, once a row."""
+    carry all of them through the shuffle, once a row. `alone`: the one partition there is, if there is no other: then rows are not grouped by it."""
+    groups, key = ((column,), F.col(column)) if alone is None else ((), F.lit(alone))
 
     def of_good(condition: Column) -> Column:
         return condition if good is None else condition & good
@@ -128,13 +132,13 @@ def _pass(frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructTyp
     sums = hash_aggregates(hashed, good)
     aggregates |= dict(zip(aggregate_names(), sums, strict=True))
     names = tuple(aggregates)
-    numbers = frame.groupBy(column).agg(*(value.alias(name) for name, value in aggregates.items()))
-    passes = numbers.select(column, F.lit(0).alias("part"), F.array(*names).alias("numbers"))
+    numbers = frame.groupBy(*groups).agg(*(value.alias(name) for name, value in aggregates.items()))
+    passes = numbers.select(key.alias(column), F.lit(0).alias("part"), F.array(*names).alias("numbers"))
     if compiled.unique:
         rows = frame if good is None else frame.where(good)
-        repeated = rows.groupBy(column, *compiled.unique).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
-        counted = repeated.groupBy(column).agg(F.count(F.lit(1)).alias("keys"))
-        passes = passes.unionAll(counted.select(column, F.lit(1), F.array("keys")))
+        repeated = rows.groupBy(*groups, *compiled.unique).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
+        counted = repeated.groupBy(*groups).agg(F.count(F.lit(1)).alias("keys"))
+        passes = passes.unionAll(counted.select(key, F.lit(1), F.array("keys")))
     found: dict[str, dict[str, int]] = {}
     for key, part, values in passes.collect():
         found.setdefault(str(key), {"rows": 0}).update(zip(names if part == 0 else ("duplicates",), (value or 0 for value in values), strict=True))

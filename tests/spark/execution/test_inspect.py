@@ -138,10 +138,14 @@ def test_every_comparison_agrees_with_pandera_at_its_bounds(spark: SparkSession)
 
 
 def judge(spark: SparkSession, compiled: Compiled, rows: list[tuple[Any, ...]], keys: tuple[str, ...] = (HOUR,)) -> dict[str, Inspection]:
-    """Rows of one hour through staging's `_failed` and the pass."""
+    """Rows of one hour through staging's `_failed` and the pass; the same is found where the hour is known to be alone."""
     frame = spark.createDataFrame(rows, compiled.ddl).withColumn("hour", F.lit(HOUR))
     failed = compiled.failed_column()
-    return inspect(frame if failed is None else frame.select("*", failed), compiled, "hour", keys)
+    frame = frame if failed is None else frame.select("*", failed)
+    found = inspect(frame, compiled, "hour", keys)
+    if HOUR in keys:
+        assert inspect(frame, compiled, "hour", [HOUR], alone=True)[HOUR] == found[HOUR]
+    return found
 
 
 def test_a_partition_without_rows_is_answered_and_judged(spark: SparkSession) -> None:
