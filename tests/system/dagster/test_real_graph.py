@@ -18,9 +18,9 @@ from tests.system.dagster.ticking import Place, Ticked, TickHarness
 ASSETS = Path(__file__).parents[3] / "assets"
 STARTED, PLAYED, SKIPS = "listening/track_started", "listening/track_played", "charts/skip_rate"
 # One tick of one schedule: the registry's version, what is open, the bulk read and the share that is looked at closely, and two for each request.
-STATEMENTS_A_TICK, STATEMENTS_A_REQUEST = 16, 2
+STATEMENTS_A_TICK, STATEMENTS_A_REQUEST = 20, 2
 # A row an endpoint and day: up to eight days back for what settles, once more for windows and for the other cadence's schedule.
-ROWS_AN_ENDPOINT = 20
+ROWS_AN_ENDPOINT = 30
 
 
 @pytest.fixture(scope="module")
