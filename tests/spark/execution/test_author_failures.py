@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from pyspark.sql import functions as F
 
 from platform_defs.contracts import Schema, T, field
 from platform_defs.execution.results import FailureKind, PartitionResult
+from platform_defs.ledger import Ledger
+from resources.spark import SparkEngines
 from tests.spark.execution.contracts import column
 from tests.spark.execution.workshop import Workshop, same
 
@@ -107,74 +110,77 @@ CASES: list[tuple[Callable[..., Any], str, FailureKind, str]] = [
 ]
 
 
-def results_of(shop: Workshop, function: Callable[..., Any]) -> dict[str, PartitionResult]:
-    shop.input(EVENTS, column("track", "STRING"))
-    declared = shop.declare(function, Plays, [same("played", EVENTS)])
-    shop.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
-    return shop.build(declared, GOOD, BAD)
+@pytest.fixture(scope="module")
+def shop(engines: SparkEngines, new_ledger: Callable[[], Ledger], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """One platform whose input is filled once; each function has a table of its own in it."""
+    made = Workshop.at(tmp_path_factory.mktemp("shop"), engines, new_ledger())
+    made.input(EVENTS, column("track", "STRING"))
+    made.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """The endpoint of this test."""
+    return f"charts/{re.sub('[^a-z_]', '_', request.node.name)}"
+
+
+def results_of(shop: Workshop, key: str, function: Callable[..., Any], ranged: bool = False) -> dict[str, PartitionResult]:
+    return shop.build(shop.declare(function, Plays, [same("played", EVENTS)], key=key, ranged=ranged), GOOD, BAD)
 
 
 @pytest.mark.parametrize(("function", "outcome", "kind", "why"), CASES, ids=[case[0].__name__ for case in CASES])
-def test_a_failure_is_typed_and_its_own(shop: Workshop, function: Callable[..., Any], outcome: str, kind: FailureKind, why: str) -> None:
-    results = results_of(shop, function)
+def test_a_failure_is_typed_and_its_own(shop: Workshop, key: str, function: Callable[..., Any], outcome: str, kind: FailureKind, why: str) -> None:
+    results = results_of(shop, key, function)
     failure = results[BAD].failure
     assert results[GOOD].outcome == "published", results[GOOD]
     assert failure is not None
     assert (results[BAD].outcome, failure.kind) == (outcome, kind)
     assert why in failure.why
-    assert failure.words.startswith(f"charts/plays {BAD} (tests.spark.execution.test_author_failures.{function.__name__}): ")
+    assert failure.words.startswith(f"{key} {BAD} (tests.spark.execution.test_author_failures.{function.__name__}): ")
     assert failure.action
-    assert [row["hour"] for row in shop.rows()] == [GOOD]
-    trouble = shop.platform.ledger.troubles.all()["charts/plays", BAD]
+    assert [row["hour"] for row in shop.rows(key)] == [GOOD]
+    trouble = shop.platform.ledger.troubles.all()[key, BAD]
     assert (trouble.state, trouble.next_try) == ("stuck" if outcome == "failed" else "refused", None)
 
 
-def test_a_raising_function_shows_where(shop: Workshop) -> None:
-    failure = results_of(shop, raises)[BAD].failure
+def test_a_raising_function_shows_where(shop: Workshop, key: str) -> None:
+    failure = results_of(shop, key, raises)[BAD].failure
     assert failure is not None
     assert failure.detail is not None
     assert 'raise LookupError("no such thing")' in failure.detail
 
 
-def test_zero_rows_are_published_as_zero_rows(shop: Workshop) -> None:
-    results = results_of(shop, lambda played: counted(played).where("track <> 'bad'"))
+def test_zero_rows_are_published_as_zero_rows(shop: Workshop, key: str) -> None:
+    results = results_of(shop, key, lambda played: counted(played).where("track <> 'bad'"))
     assert [(each.outcome, each.rows) for each in results.values()] == [("published", 1), ("published", 0)]
 
 
-def test_a_ranged_function_that_fails_for_one_hour_is_tried_hour_by_hour(shop: Workshop) -> None:
+def test_a_ranged_function_that_fails_for_one_hour_is_tried_hour_by_hour(shop: Workshop, key: str) -> None:
     def by_hour(played: DataFrame) -> DataFrame:
         if _is_bad(played):
             raise LookupError("no such thing")
         return played.groupBy("hour", "track").agg(F.count("*").alias("plays"))
 
-    shop.input(EVENTS, column("track", "STRING"))
-    declared = shop.declare(by_hour, Plays, [same("played", EVENTS)], ranged=True)
-    shop.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
-    assert [each.outcome for each in shop.build(declared, GOOD, BAD).values()] == ["published", "failed"]
+    assert [each.outcome for each in results_of(shop, key, by_hour, ranged=True).values()] == ["published", "failed"]
 
 
-def test_a_ranged_function_must_return_the_partition_column(shop: Workshop) -> None:
-    shop.input(EVENTS, column("track", "STRING"))
-    declared = shop.declare(counted, Plays, [same("played", EVENTS)], ranged=True)
-    shop.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
-    results = shop.build(declared, GOOD, BAD)
+def test_a_ranged_function_must_return_the_partition_column(shop: Workshop, key: str) -> None:
+    results = results_of(shop, key, counted, ranged=True)
     assert {each.failure.kind for each in results.values() if each.failure} == {FailureKind.MISSING_COLUMNS}
     assert "lacks hour, which a ranged function must return" in results[GOOD].reason
 
 
-def test_a_ranged_function_that_returns_other_hours_publishes_none(shop: Workshop) -> None:
-    shop.input(EVENTS, column("track", "STRING"))
-    declared = shop.declare(lambda played: counted(played).withColumn("hour", F.lit("2026-10-01T09")), Plays, [same("played", EVENTS)], ranged=True)
-    shop.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
-    assert {each.failure.kind for each in shop.build(declared, GOOD, BAD).values() if each.failure} == {FailureKind.OTHER_PARTITION}
-    assert shop.rows() == []
+def test_a_ranged_function_that_returns_other_hours_publishes_none(shop: Workshop, key: str) -> None:
+    results = results_of(shop, key, lambda played: counted(played).withColumn("hour", F.lit("2026-10-01T09")), ranged=True)
+    assert {each.failure.kind for each in results.values() if each.failure} == {FailureKind.OTHER_PARTITION}
+    assert shop.rows(key) == []
 
 
-def test_helpers_of_the_domain_travel_with_udfs(shop: Workshop) -> None:
+def test_helpers_of_the_domain_travel_with_udfs(shop: Workshop, key: str) -> None:
     from tests.spark.execution import helpers
 
-    shop.input(EVENTS, column("track", "STRING"))
-    declared = shop.declare(helpers.shouted, Plays, [same("played", EVENTS)])
-    shop.fill(EVENTS, {GOOD: [("fine",)]})
-    assert shop.build(declared, GOOD)[GOOD].outcome == "published"
-    assert [row["track"] for row in shop.rows()] == ["FINE!"]
+    results = results_of(shop, key, helpers.shouted)
+    assert {each.outcome for each in results.values()} == {"published"}
+    assert [row["track"] for row in shop.rows(key)] == ["FINE!", "BAD!"]

@@ -97,7 +97,7 @@ def cases(draw: st.DrawFn) -> Case:
     schema = DataFrameSchema(columns, unique=unique or None, strict=True, name="Drawn")
     canonical = contract(*(column(name, KINDS[name][1], nullable=nullable[name]) for name in names), unique=tuple(unique))
     row = st.tuples(*(st.none() | KINDS[name][2] if draw(st.booleans()) else KINDS[name][2] for name in names))
-    rows = {f"2026-10-01T{hour:02d}": draw(st.lists(row, max_size=4)) for hour in range(3)}
+    rows = {f"2026-10-01T{hour:02d}": draw(st.lists(row, max_size=4)) for hour in range(2)}
     return Case(canonical, schema, rows)
 
 

@@ -1,4 +1,5 @@
-"""`backline up` as people use it: one start, saved files, a second one refused, dead parts coming back, and no process left however it ends."""
+"""`backline up` as people use it: one start, saved files, a second one refused, dead parts coming back; no process and no personal value is left however
+it ends. The tests are one story, in this order: a start costs half a minute of processors."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ import pytest
 from platform_defs.running import keeper
 from platform_defs.running.home import HomeLock, wait_until
 from resources.settings import Settings, run_file
+from tests.fixtures.scan import holding
 from tests.fixtures.up import PATIENCE, Up
+from tests.system.running import planting
+from tests.system.running.planting import CANARY
 
 DOMAIN = """
 from platform_defs.contracts import Domain
@@ -55,6 +59,7 @@ def up(folder: Path) -> Iterator[Up]:
     made.events.parent.mkdir(parents=True)
     (made.events.parent / "domain.py").write_text(DOMAIN.format(today=f"{datetime.now(UTC):%Y-%m-%d}"))
     made.events.write_text(EVENTS)
+    planting.write_domain(made.root / "assets")
     try:
         made.start("Ctrl-C stops it")
         yield made
@@ -66,7 +71,7 @@ def up(folder: Path) -> Iterator[Up]:
 def test_all_of_it_answers_and_its_addresses_are_private(up: Up) -> None:
     status = up.json("status")
     assert status["services"]["silent"] == []
-    assert [row["name"] for row in status["endpoints"]] == ["shop/order_placed"]
+    assert [row["name"] for row in status["endpoints"]] == ["care/call_made", "care/members", "shop/order_placed"]
     assert status["services"]["web"] in up.said
     assert run_file(up.home).stat().st_mode & 0o777 == 0o600
     assert json.loads((up.events.parent / "contracts.json").read_text())["contracts"][0]["key"] == "shop/order_placed"
@@ -118,6 +123,13 @@ def test_a_part_that_is_killed_comes_back(up: Up) -> None:
     assert up.run("send", "shop/order_placed", "-", given='{"item": "tea", "amount": 1}').returncode == 0
 
 
+def test_planted_values_reach_tables_and_outputs_as_pseudonyms(up: Up) -> None:
+    planting.plant(up, 1)
+    assert wait_until(lambda: planting.taken(up, 1), PATIENCE, pause=1.0), up.run("status").stdout
+    assert CANARY not in planting.databases(up)
+    assert CANARY not in up.run("status").stdout + up.run("failed", "list").stdout + up.run("read", "care/call_made").stdout
+
+
 def test_ctrl_c_leaves_no_process_and_says_so(up: Up) -> None:
     mark = up.mark
     assert keeper.marked(mark)
@@ -127,6 +139,13 @@ def test_ctrl_c_leaves_no_process_and_says_so(up: Up) -> None:
     assert "Backline is not running" in up.run("status").stderr
 
 
+def test_after_a_stop_only_landing_holds_what_was_planted(up: Up) -> None:
+    assert planting.astray(up.home) == []
+    landing = up.home / "landing"
+    seen = {path.relative_to(landing).parts[0] for path in holding(landing, CANARY)}
+    assert {"segments", "failed"} <= seen  # the scan finds what is there to be found
+
+
 def test_ctrl_c_while_it_starts_leaves_no_process(up: Up) -> None:
     up.start("postgres")
     mark = up.mark
@@ -134,14 +153,28 @@ def test_ctrl_c_while_it_starts_leaves_no_process(up: Up) -> None:
     assert keeper.marked(mark) == []
 
 
-def test_kill_9_leaves_no_process_and_the_next_start_goes_on(up: Up) -> None:
+def test_kill_9_while_it_starts_leaves_no_process_and_the_next_start_goes_on(up: Up) -> None:
     up.start("tables")
-    mark = up.mark
-    assert up.end(signal.SIGKILL) == -signal.SIGKILL
-    assert wait_until(lambda: not keeper.marked(mark), PATIENCE)
+    killed(up)
     assert HomeLock(up.home / "run" / "lock").holder() is None
     up.start("Ctrl-C stops it")
-    assert [row["name"] for row in up.json("status")["endpoints"]] == ["shop/order_placed", "shop/order_returned"]
+    assert [row["name"] for row in up.json("status")["endpoints"]] == ["care/call_made", "care/members", "shop/order_placed", "shop/order_returned"]
+
+
+def test_after_kill_9_and_a_restart_only_landing_holds_what_was_planted(up: Up) -> None:
+    planting.plant(up, 2)
+    killed(up)
+    up.start("Ctrl-C stops it")
+    assert wait_until(lambda: planting.taken(up, 2), PATIENCE, pause=1.0), up.run("status").stdout
+    assert CANARY not in planting.databases(up)
     assert up.run("down").returncode == 0
     assert up.process is not None
     assert up.process.wait(PATIENCE) == 0
+    assert planting.astray(up.home) == []
+
+
+def killed(up: Up) -> None:
+    """Kills it and waits until nothing of it is left."""
+    mark = up.mark
+    assert up.end(signal.SIGKILL) == -signal.SIGKILL
+    assert wait_until(lambda: not keeper.marked(mark), PATIENCE)

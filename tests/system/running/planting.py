@@ -1,26 +1,20 @@
-"""Planted names, addresses and ids through a whole platform: after a stop, and after kill -9 and a restart, they are in landing and the failed log alone."""
+"""Names, addresses and ids that are sent by every way a client has, and where they are found afterwards: in landing and the failed log alone."""
 
 from __future__ import annotations
 
 import json
-import signal
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from platform_defs.collection.tokens import add_client
 from platform_defs.contracts.partitions import key_of
 from platform_defs.ledger import Ledger
-from platform_defs.running import keeper
-from platform_defs.running.home import wait_until
 from resources.settings import Settings
 from tests.fixtures.scan import database, holding
-from tests.fixtures.up import PATIENCE, Up
+from tests.fixtures.up import Up
 
 CANARY = "canary"
 HOUR = key_of("hourly", datetime.now(UTC) - timedelta(hours=3))
@@ -64,27 +58,13 @@ def members(at: Window) -> Iterator[dict[str, object]]:
 RAW = ("landing", "spool", "logs/runs")
 
 
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # Not pytest's: another session closes it to the account that an embedded Postgres runs under.
-    with tempfile.TemporaryDirectory(prefix="backline-up-") as name:
-        yield Path(name)
-
-
-@pytest.fixture(scope="module")
-def up(folder: Path) -> Iterator[Up]:
-    made = Up(folder)
-    folder = made.root / "assets" / "care"
+def write_domain(assets: Path) -> None:
+    """Writes the domain `care`, whose event type and source are personal."""
+    folder = assets / "care"
     folder.mkdir(parents=True)
     start = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
     for name, text in FILES.items():
         (folder / name).write_text(text.replace("{start}", start))
-    try:
-        made.start("Ctrl-C stops it")
-        yield made
-    finally:
-        if not made.ended:
-            made.end(signal.SIGINT)
 
 
 def plant(up: Up, number: int) -> None:
@@ -129,28 +109,3 @@ def astray(home: Path) -> list[str]:
     """Files below the home that hold a planted value and must not."""
     found = [str(path.relative_to(home)) for path in holding(home, CANARY)]
     return [path for path in found if not path.startswith(RAW)]
-
-
-def test_after_a_stop_only_landing_holds_what_was_planted(up: Up) -> None:
-    plant(up, 1)
-    assert wait_until(lambda: taken(up, 1), PATIENCE, pause=1.0), up.run("status").stdout
-    assert CANARY not in databases(up)
-    assert CANARY not in up.run("status").stdout + up.run("failed", "list").stdout + up.run("read", "care/call_made").stdout
-    assert up.end(signal.SIGINT) == 0
-    assert astray(up.home) == []
-    landing = up.home / "landing"
-    seen = {path.relative_to(landing).parts[0] for path in holding(landing, CANARY)}
-    assert {"segments", "failed"} <= seen  # the scan finds what is there to be found
-
-
-def test_after_kill_9_and_a_restart_too(up: Up) -> None:
-    up.start("Ctrl-C stops it")
-    plant(up, 2)
-    mark = up.mark
-    assert up.end(signal.SIGKILL) == -signal.SIGKILL
-    assert wait_until(lambda: not keeper.marked(mark), PATIENCE)
-    up.start("Ctrl-C stops it")
-    assert wait_until(lambda: taken(up, 2), PATIENCE, pause=1.0), up.run("status").stdout
-    assert CANARY not in databases(up)
-    assert up.end(signal.SIGINT) == 0
-    assert astray(up.home) == []
