@@ -133,7 +133,7 @@ class SparkEngine:
                     _client(held).close()
                     raise self._explained(error, run_id) from None
                 self._sessions[run_id] = held
-                self._watch = self._watch or Watch(lambda: self.alive(_WATCH_ANSWER_SECONDS), self._give_up, _WATCH_SECONDS)
+                self._watch = self._watch or _watched(self)
             held._set_default_and_active_session(held)  # type: ignore[attr-defined]  # functions that ask for the active session find, in this thread, this one
             return held
 
@@ -260,6 +260,23 @@ class SparkEngine:
         if "UNAUTHENTICATED" in text:
             return EngineError(f"Spark at {where} does not know our token: it was restarted since this process read its address; start this command anew")
         return EngineError(f"Spark at {where} does not answer: see `backline status`, or start it with ./backline up")
+
+
+def _watched(engine: SparkEngine) -> Watch:
+    """Watches the engine's server for as long as somebody holds the engine: the watch itself must not keep it."""
+    held = weakref.ref(engine)
+
+    def answers() -> bool:
+        watched = held()
+        return watched is None or watched.alive(_WATCH_ANSWER_SECONDS)
+
+    def gone() -> None:
+        if (watched := held()) is not None:
+            watched._give_up()
+
+    watch = Watch(answers, gone, _WATCH_SECONDS)
+    weakref.finalize(engine, watch.end)
+    return watch
 
 
 class SparkEngines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -155,6 +157,14 @@ def test_two_zones_have_two_sessions_of_the_same_run(engines: SparkEngines) -> N
     intake.release(run)
     assert lake.session(run).range(1).count() == 1
     lake.release(run)
+
+
+def test_an_engine_that_nobody_holds_is_not_kept_by_its_watch(spark_server: str) -> None:
+    engine = SparkEngine(spark_server, "lake")
+    engine.session(f"test-{uuid.uuid4()}")
+    held = weakref.ref(engine)
+    del engine
+    _until(lambda: gc.collect() is not None and held() is None)
 
 
 def test_a_server_that_is_not_there_is_told_soon() -> None:
