@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from platform_defs.ledger import Counts
 from platform_defs.ledger.landing import LandedChange
 from platform_defs.ledger.looking import look
 from platform_defs.planning.states import PartitionState as S
+from platform_defs.running.home import Home
 from platform_defs.running.supervisor import CHECKOUT
 from tests.system.cli.conftest import DAILY, PLAYED, RATE, TRACKS, Desk
 
@@ -116,6 +119,22 @@ def status_tells_what_is_paused(desk: Desk) -> None:
     assert f"{PLAYED} is paused since" in said
     assert f"./backline resume {PLAYED}" in said
     assert "Nothing is broken." in said or "does not answer" in said
+
+
+@row("status --processes")
+def memory_is_told_while_something_runs(desk: Desk) -> None:
+    here = Home(Path(os.environ["BACKLINE_HOME"]))
+    here.prepare()
+    lock = here.lock()
+    lock.take()
+    try:
+        lock.sign("a" * 32)
+        told = desk.json("status", "--processes")
+    finally:
+        lock.release()
+    together, beside_heap = told["totals"]
+    assert together["now"] >= beside_heap["now"] > 0
+    assert together["now"] == sum(part["now"] for part in told["processes"])
 
 
 @row("status --missing [NAME]")

@@ -42,7 +42,9 @@ def scripted_build(work: Work, platform: Platform) -> list[PartitionResult]:
     asked |= {"request_id": work.request_id, "run": work.run_id}
     folder = home() / "built"
     folder.mkdir(exist_ok=True)
-    (folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json").write_text(json.dumps(asked))
+    file = folder / f"{datetime.now(UTC).timestamp():.6f}-{work.run_id}-{key.replace('/', '.')}.json"
+    file.with_suffix(".part").write_text(json.dumps(asked))
+    file.with_suffix(".part").replace(file)  # whoever looks finds all of it or nothing
     print(f"{key}: asked for {len(work.keys)} partitions")  # noqa: T201 - Dagster keeps what a run prints
     while (home() / "hold").exists():
         if work.cancelled():

@@ -45,9 +45,11 @@ def _file(lake: Lake, lane: str, key: str, size: int = 10) -> None:
     LocalFiles().write(f"{lake.lane(SHORT.key, lane)}/hour={key}/part-0.parquet", b"x" * size)  # type: ignore[arg-type]
 
 
-def _commit(lake: Lake, version: int, said: str | None, lane: str = "table") -> None:
+def _commit(lake: Lake, version: int, said: str | None, lane: str = "table", touched: str | None = None) -> None:
     info = {"timestamp": 1_790_000_000_000, "operation": "WRITE", **({"userMetadata": said} if said else {})}
     line = json.dumps({"commitInfo": info}, separators=(",", ":"))
+    if touched is not None:
+        line += "\n" + json.dumps({"add": {"path": "x", "partitionValues": {"hour": touched}, "dataChange": True}}, separators=(",", ":"))
     LocalFiles().write(f"{lake.lane(SHORT.key, lane)}/_delta_log/{version:020d}.json", line.encode())  # type: ignore[arg-type]
 
 
@@ -107,7 +109,7 @@ def test_what_was_written_since_is_dropped_again(tmp_path: Path) -> None:
     _commit(lake, 2, signature(retention=H4))
     _publish(lake, 3, H2)
     assert _expired(lake).partitions == (H2,)
-    _commit(lake, 4, None)
+    _commit(lake, 4, None, touched=H3)
     assert _expired(lake).partitions == (H2, H3)
 
 
