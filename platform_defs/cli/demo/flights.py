@@ -78,8 +78,12 @@ def missing(
     return found
 
 
+class NotBuilt(RuntimeError):
+    """A backfill that ended without all of its partitions; the message names what is missing."""
+
+
 def backfill(dagster: DagsterClient, ranges: Mapping[str, tuple[str, str]], tell: Callable[[int, int], None], pause: Callable[[], None]) -> int:
-    """Has Dagster build the ranges and waits; how many partitions it built. Raises RuntimeError naming what it did not build."""
+    """Has Dagster build the ranges and waits; how many partitions it built. Raises NotBuilt."""
     identity = dagster.backfill(ranges, title="demo: New York's flights")
     while not (status := dagster.backfill_status(identity)).ended:
         tell(status.partitions.built, status.partitions.targeted)
@@ -87,7 +91,7 @@ def backfill(dagster: DagsterClient, ranges: Mapping[str, tuple[str, str]], tell
     behind = {key: one.targeted - one.built for key, one in status.assets.items() if one.built < one.targeted}
     if status.error or behind:
         names = ", ".join(f"{key} ({count})" for key, count in sorted(behind.items()))
-        raise RuntimeError(f"the backfill {identity} ended {status.status}: {status.error or f'not built: {names}'}. Its runs are in the web pages")
+        raise NotBuilt(f"the backfill {identity} ended {status.status}: {status.error or f'not built: {names}'}. Its runs are in the web pages")
     return status.partitions.built
 
 
