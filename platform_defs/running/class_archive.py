@@ -4,8 +4,8 @@ Half of a server's first half minute is that: on two cores its start and first w
 The archive is made in the background by the first `up` and kept beside the jars, for one Java, one set of jars and their places. Which classes go in is
 in `deploy/local/spark-classes.txt.gz`; classes it does not name are loaded as ever. After an upgrade of Spark or Delta it is recorded anew:
 
-    BACKLINE_RECORD_CLASSES=/tmp/classes ./backline test tests/spark
-    grep -v source: /tmp/classes | gzip -9n > deploy/local/spark-classes.txt.gz        classes that were generated belong to nobody
+    BACKLINE_RECORD_CLASSES=$PWD/classes.txt ./backline test tests/spark
+    grep -v source: classes.txt | gzip -9n > deploy/local/spark-classes.txt.gz        classes that were generated belong to nobody
 
     python -m platform_defs.running.class_archive       makes the archive if it is missing
 """
