@@ -134,7 +134,7 @@ class SparkEngine:
                     raise self._explained(error, run_id) from None
                 self._sessions[run_id] = held
                 self._watch = self._watch or _watched(self)
-            held._set_default_and_active_session(held)  # type: ignore[attr-defined]  # functions that ask for the active session find, in this thread, this one
+            _make_active(held)
             return held
 
     @contextmanager
@@ -301,6 +301,14 @@ class SparkEngines:
             engine.close()
         if self._use is not None:
             self._use.end()
+
+
+def _make_active(session: SparkSession) -> None:
+    """Functions that ask for the active session (a UDF does) find this one in this thread. pyspark keeps the first it is told, its server gone or not."""
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    ConnectSession._active_session.session = session
+    ConnectSession._set_default_and_active_session(session)  # type: ignore[arg-type]  # the default of threads that were told none
 
 
 def _client(session: SparkSession) -> Any:

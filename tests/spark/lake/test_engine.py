@@ -12,6 +12,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,16 @@ def _until(true: Callable[[], object], seconds: float = 60) -> None:
 
 
 def _busy(url: str, run: str) -> list[str]:
-    """What the run's session does in the server, asked by somebody else."""
+    """What the run's session does in the server, asked by somebody else: in a thread of its own, since who asks for a session has it as the active one."""
     from pyspark.sql.connect.proto import base_pb2
 
-    watcher = SparkEngine(url, "lake").session(run)
-    statuses = watcher.client._get_operation_statuses().operation_statuses
-    return [s.operation_id for s in statuses if s.state == base_pb2.GetStatusResponse.OperationStatus.OPERATION_STATE_RUNNING]
+    def ask() -> list[str]:
+        watcher = SparkEngine(url, "lake").session(run)
+        statuses = watcher.client._get_operation_statuses().operation_statuses
+        return [s.operation_id for s in statuses if s.state == base_pb2.GetStatusResponse.OperationStatus.OPERATION_STATE_RUNNING]
+
+    with ThreadPoolExecutor(1) as somebody:
+        return somebody.submit(ask).result()
 
 
 def test_a_run_has_one_session_in_utc_known_by_its_id(engine: SparkEngine, run_id: str) -> None:
@@ -83,6 +88,18 @@ def test_functions_and_udfs_find_the_session(engine: SparkEngine, run_id: str) -
     session = engine.session(run_id)
     plus = F.udf(lambda n: n + 1, "long")
     assert [r[0] for r in session.range(3).select(plus("id")).collect()] == [1, 2, 3]
+
+
+def test_functions_find_the_session_asked_for_last(engine: SparkEngine, run_id: str) -> None:
+    """A run has one in each zone, and one whose server is gone may still be held."""
+    another = engine.session(f"{run_id}-other")
+    assert SparkSession.active() is another
+    session = engine.session(run_id)
+    assert SparkSession.active() is session
+    assert engine.session(f"{run_id}-other") is SparkSession.active()
+    engine.release(f"{run_id}-other")
+    engine.session(run_id)
+    assert SparkSession.active() is session
 
 
 def test_tags_hold_for_the_block_and_leave_what_was_there(engine: SparkEngine, run_id: str) -> None:

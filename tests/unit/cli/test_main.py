@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,13 +81,20 @@ def test_an_unforeseen_error_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) ->
         main()
 
 
-def test_secrets_are_kept_private_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKLINE_HOME", str(tmp_path))
+@pytest.fixture
+def short_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home in force; pytest's own folders, named after the test, are near the longest path that a home may have."""
+    with tempfile.TemporaryDirectory(prefix="backline-") as folder:
+        monkeypatch.setenv("BACKLINE_HOME", folder)
+        yield Path(folder)
+
+
+def test_secrets_are_kept_private_and_never_shown(short_home: Path) -> None:
     runner = CliRunner()
     done = runner.invoke(cli, ["secret", "set", "vendor"], input='{"user": "u", "password": "hunter2"}')
     assert done.exit_code == 0
-    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
-    assert json.loads((tmp_path / "secrets.json").read_text()) == {"vendor": {"user": "u", "password": "hunter2"}}
+    assert (short_home / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert json.loads((short_home / "secrets.json").read_text()) == {"vendor": {"user": "u", "password": "hunter2"}}
     listed = runner.invoke(cli, ["secret", "list"])
     assert listed.output == "vendor\n"
     assert "hunter2" not in done.output + listed.output
@@ -98,10 +106,9 @@ def test_secrets_are_kept_private_and_never_shown(tmp_path: Path, monkeypatch: p
     assert runner.invoke(cli, ["secret", "remove", "vendor"]).exit_code == 1
 
 
-def test_a_token_is_shown_once_and_kept_as_a_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKLINE_HOME", str(tmp_path))
+def test_a_token_is_shown_once_and_kept_as_a_hash(short_home: Path) -> None:
     token = CliRunner().invoke(cli, ["collector", "token", "web"]).output.strip()
     assert len(token) >= 40
-    assert token not in (tmp_path / "clients.json").read_text()
+    assert token not in (short_home / "clients.json").read_text()
     assert CliRunner().invoke(cli, ["collector", "token", "NOT A NAME"]).exit_code == 2
     assert CliRunner().invoke(cli, ["collector", "revoke", "web"]).exit_code == 0
