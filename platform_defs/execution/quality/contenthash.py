@@ -3,9 +3,9 @@
 A row is hashed with xxhash64 over, per column in name order, (is it null, its canonical form), twice with different seeds; the partition's hash is
 the row count and both sums modulo 2^64. Only expressions and their folding belong here; the pass that evaluates them is in inspect.
 
-Canonical form: doubles and floats rounded to 12 significant digits (sums of doubles differ in the last ones by layout; a second evaluation of the
-same rows must give the same hash), NaN one value, -0.0 equal to 0.0; maps as entries in key order; arrays and structs with a null flag and, for
-arrays and maps, a size at every level, because xxhash64 passes over nulls in silence and refuses maps.
+Canonical form: doubles and floats rounded to 12 significant digits and a bit more (sums of doubles differ in the last ones by layout; a second
+evaluation of the same rows must give the same hash), NaN one value, -0.0 equal to 0.0; maps as entries in key order; arrays and structs with a null
+flag and, for arrays and maps, a size at every level, because xxhash64 passes over nulls in silence and refuses maps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 SIZE = 16
-_DIGITS = 12
+# Of a double's 53 bits 42 are kept: a change of its 12th digit always shows, and 11 bits are left to what the order of a sum changes.
+_SPLIT = 2.0**11 + 1
+# Above it, x * _SPLIT would be infinite.
+_LARGEST = 1e300
 _WORD = 1 << 64
 _HALF = 1 << 32
 _SEEDS = (1, 2)
@@ -79,7 +82,7 @@ def _parts(value: Column, kind: T.DataType) -> list[Column]:
 
 def _canonical(value: Column, kind: T.DataType) -> list[Column]:
     if isinstance(kind, T.DoubleType | T.FloatType):
-        return list(_rounded(value.cast("double")))
+        return [_rounded(value.cast("double"))]
     if isinstance(kind, T.ArrayType):
         return [F.size(value), F.transform(value, _packed(kind.elementType))]
     if isinstance(kind, T.MapType):
@@ -101,18 +104,11 @@ def _packed(kind: T.DataType) -> Callable[[Column], Column]:
     return pack
 
 
-def _rounded(value: Column) -> tuple[Column, Column]:
-    """(mantissa of 12 digits, decimal exponent) of a double; NaN, infinities and zero are their own."""
-    size = F.abs(value)
-    special = F.isnan(value) | (size == F.lit(float("inf"))) | (value == F.lit(0.0))
-    exponent = F.floor(F.log10(size)).cast("int")
-    shift = F.lit(_DIGITS - 1) - exponent
-    # In two factors: 10^335, for the smallest doubles, is no double.
-    half = F.floor(shift / F.lit(2)).cast("int")
-    mantissa = F.rint(value * F.pow(F.lit(10.0), half) * F.pow(F.lit(10.0), shift - half))
-    # 99.9999999999999 rounds up to a 13th digit: the same number as 100.
-    over = F.abs(mantissa) >= F.lit(10.0**_DIGITS)
-    return (
-        F.when(special, F.when(value == F.lit(0.0), F.lit(0.0)).otherwise(value)).when(over, mantissa / F.lit(10.0)).otherwise(mantissa),
-        F.when(special, F.lit(0)).when(over, exponent + F.lit(1)).otherwise(exponent),
-    )
+def _rounded(value: Column) -> Column:
+    """A double to 42 significant bits; NaN, infinities and what is near them as they are, no sign of zero.
+
+    The split of Veltkamp and Dekker: of x * (2^11 + 1) the upper bits. Powers of ten made the whole hash four times as dear (1 M rows of
+    four columns: 3.1 CPU s, so 0.75).
+    """
+    wide = value * F.lit(_SPLIT)
+    return F.when(value == F.lit(0.0), F.lit(0.0)).when(F.abs(value) < F.lit(_LARGEST), wide - (wide - value)).otherwise(value)

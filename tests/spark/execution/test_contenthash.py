@@ -123,6 +123,13 @@ def test_the_last_digits_of_doubles_do_not_tell(spark: SparkSession, kind: str, 
     assert content(spark.createDataFrame(one, kind)) == content(spark.createDataFrame(other, kind))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(9.99999999998, 9.99999999999), (1.00000000001, 1.00000000002), (1e-200, 1.00000000001e-200), (-7e12, -7.00000000001e12)]
+)
+def test_the_twelfth_digit_tells(spark: SparkSession, one: float, other: float) -> None:
+    assert content(spark.createDataFrame([(one,)], "a DOUBLE")) != content(spark.createDataFrame([(other,)], "a DOUBLE"))
+
+
 def test_sums_of_doubles_are_equal_under_any_partitioning(spark: SparkSession) -> None:
     frame = spark.range(20_000).selectExpr("id % 50 AS k", "rand(7) * 1000 AS v").cache()
     sums = {content(frame.repartition(parts, "v").groupBy("k").agg(F.sum("v").alias("v"))) for parts in (1, 3, 7)}
