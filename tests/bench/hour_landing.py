@@ -6,8 +6,6 @@ the hour's seals (one each 10 s), so a small type's hour is hundreds of segments
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import random
 import uuid
@@ -20,8 +18,9 @@ from pathlib import Path
 
 from platform_defs.contracts.contract import Contract, PersonalMark
 from platform_defs.lake.columns import lanes_of
-from platform_defs.lake.landing import LandingStore, SealManifest, Segment, segment_path
+from platform_defs.lake.landing import SealManifest, Segment
 from platform_defs.lake.layout import Lake
+from tests.bench.intake_landing import sealed
 from tests.bench.intake_ours import Installation
 from tests.spark.intake.lines import contract_of, field
 
@@ -87,7 +86,7 @@ def _land(root: Path, seals: int, contract: Contract, events: int) -> list[tuple
     for _ in range(events):
         second = rng.randrange(3600)
         per_seal.setdefault(1 + second * seals // 3600, []).append(_line(rng, second, personal))
-    return [(seal, _sealed(root, contract, seal, lines)) for seal, lines in sorted(per_seal.items())]
+    return [(seal, sealed(root, contract, HOUR, seal, lines)) for seal, lines in sorted(per_seal.items())]
 
 
 def _line(rng: random.Random, second: int, personal: bool) -> str:
@@ -97,15 +96,6 @@ def _line(rng: random.Random, second: int, personal: bool) -> str:
     data = f'{{{who}"track_id":"trk_{track}","ms_played":{rng.randrange(86_400_000)},"platform":"web"}}'
     identifier = uuid.UUID(int=rng.getrandbits(128), version=4)
     return f'{{"client":"web","id":"{identifier}","time":"{at}","received_at":"{at}","data":{data}}}\n'
-
-
-def _sealed(root: Path, contract: Contract, seal: int, lines: Sequence[str]) -> Segment:
-    path = segment_path(contract.key, HOUR, "bench", seal)
-    target = Path(LandingStore(str(root)).path(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    packed = gzip.compress("".join(lines).encode(), 1)
-    target.write_bytes(packed)
-    return Segment(event=contract.key, hour=HOUR, path=path, rows=len(lines), size=len(packed), sha256=hashlib.sha256(packed).hexdigest())
 
 
 def in_runs(made: Sequence[Contract], most: int) -> Iterator[Sequence[Contract]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import random
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -80,7 +81,7 @@ def _hour(root: Path, contract: Contract, events: int, people: int, index: int) 
     copied_lines = [_other(lines[n]) if place < conflicts else lines[n] for place, n in enumerate(copied)]
     step = -(-originals // (SEALS - 1))
     groups = [*(lines[first : first + step] for first in range(0, originals, step)), copied_lines]
-    segments = [_sealed(root, contract, HOURS[index], seal, group) for seal, group in enumerate(groups, 1)]
+    segments = [sealed(root, contract, HOURS[index], seal, group) for seal, group in enumerate(groups, 1)]
     return segments, (originals - len(broken), copies - conflicts, conflicts, len(broken))
 
 
@@ -102,7 +103,8 @@ def _other(line: str) -> str:
     return line.replace("true}", "false}") if "true}" in line else line.replace("false}", "true}")
 
 
-def _sealed(root: Path, contract: Contract, hour: str, seal: int, lines: list[str]) -> Segment:
+def sealed(root: Path, contract: Contract, hour: str, seal: int, lines: Sequence[str]) -> Segment:
+    """Writes a segment as the receiver `bench` would have."""
     path = segment_path(contract.key, hour, "bench", seal)
     target = Path(LandingStore(str(root)).path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
