@@ -1,7 +1,7 @@
 """Every table of the kiosks by DuckDB, straight from the copies that receivers have accepted. Nothing here comes from the platform.
 
 An event of which several copies came is the first by receiver and instant; another payload under its id is a conflict. What was handed in more than a
-day after the first look at its hour is in the late table. Those instants lie hours apart from all limits, so minutes of a build do not matter.
+day after the first look at its hour is in the late table. Those instants lie hours apart from all limits, so it does not matter when exactly an hour was built.
 """
 
 from __future__ import annotations

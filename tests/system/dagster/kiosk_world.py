@@ -178,11 +178,13 @@ class World:
         self.repair()
         for when in ("08T00:20", "09T00:10", "09T14:10"):
             self.look(when)
+        assert not self._coming
+        assert not self._kept
         for receiver in self.receivers.values():
             receiver.stop()
 
     def deliver(self, until: datetime, *, seal: bool = False) -> None:
-        """Time passes: the kiosks hand in what is due by then; every receiver that runs seals."""
+        """Time passes: the kiosks hand in what is due by then. `seal`: every receiver that runs seals at its end."""
         due = [copy for copy in self._coming if copy.due <= until]
         self._coming = self._coming[len(due) :]
         for (instant, receiver), group in groupby(sorted(due, key=lambda copy: (copy.due, copy.receiver)), key=lambda copy: (copy.due, copy.receiver)):
@@ -259,7 +261,7 @@ class World:
             one.at(instant)
         try:
             answer = self._http.post(f"{one.url}/events", json=[copy.event for copy in batch])
-        except httpx.ConnectError:
+        except httpx.TransportError:  # nobody answers: it is handed in again
             self._kept[receiver] += batch
             return
         assert answer.status_code == 202, answer.text

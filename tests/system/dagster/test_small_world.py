@@ -26,7 +26,7 @@ from platform_defs.privacy.keys import FileKek
 from platform_defs.privacy.vault import Vault
 from resources.settings import Settings
 from resources.spark import SparkEngines
-from tests.fixtures.kiosks import SELF_TEST, TOLD_AGAIN, at
+from tests.fixtures.kiosks import SELF_TEST, TOLD_AGAIN, at, copies
 from tests.oracles.kiosks import oracle
 from tests.system.dagster.kiosk_world import CUP_SOLD, SALES, SALES_DAY, World
 from tests.system.dagster.ticking import Place
@@ -125,7 +125,8 @@ def test_every_accepted_event_is_accounted_for(small_world: World, truth: duckdb
     expected = {hour: dict(zip(sides, numbers, strict=True)) for hour, *numbers in truth.sql(f"select hour, {', '.join(sides)} from accounted").fetchall()}
     totals = {side: sum(each[side] for each in expected.values()) for side in sides}
     assert all(totals.values()), totals  # each of them is in this world
-    assert totals["landed"] == len(small_world.accepted) > 2000
+    assert totals["landed"] == len(small_world.accepted) == len(copies()) - small_world.refused
+    assert totals["landed"] > 2000
     for hour, version in small_world.ledger.partitions.published(CUP_SOLD, ALL_HOURS).items():
         assert version.counts is not None
         numbers = asdict(version.counts)
@@ -150,8 +151,9 @@ def test_an_hour_waits_for_the_receiver_that_was_killed_and_loses_nothing(small_
     (waits,) = small_world.told["07T21:10", (SALES, hour)].waits_for
     assert (waits.endpoint, waits.partitions, waits.reasons) == (CUP_SOLD, (hour,), (told.reason,))
 
-    # Nobody gave it up and its hold was not over: its hour is built once, whole.
+    # Nobody gave it up and its hold was not over: its hour is built once, whole, and check `complete` has nothing to warn of.
     assert {(CUP_SOLD, hour), (SALES, hour)} <= small_world.looks["08T00:10"].asked
+    assert small_world.ledger.partitions.published(CUP_SOLD, [hour])[hour].checks_failed == 0
     assert len(small_world.builds(CUP_SOLD)[hour]) == 1
     # It had acknowledged these and not sealed them, and these its kiosks kept while it was away.
     before = [each for each in small_world.accepted if each["receiver"] == "r2" and at("07T20:10") < each["handed_in"] < at("07T20:45")]
