@@ -29,7 +29,7 @@ from platform_defs.ledger.outcomes import Outcome, OutcomeState, RunInfo
 from platform_defs.planning.deadlines import ON_TIME
 from platform_defs.planning.facts import Counts, Published
 from platform_defs.planning.inputs import view_inputs
-from sensors.run_tags import RANGE_END, RANGE_START, REQUEST
+from sensors.run_tags import RANGE_END, RANGE_START, REQUEST, spared_read
 
 Place = tuple[str, str]
 CADENCES: tuple[Cadence, ...] = ("hourly", "daily")
@@ -206,7 +206,7 @@ class TickHarness:
         part = definition.get_subset(asset_selection=selected)
         assert part.asset_layer.executable_asset_keys >= selected
         if self._platform is not None:
-            done = part.execute_in_process(instance=self.instance, tags=dict(request.tags), raise_on_error=False)
+            done = definition.execute_in_process(instance=self.instance, tags=dict(request.tags), asset_selection=sorted(selected), raise_on_error=False)
             run = self.instance.get_run_by_id(done.run_id)
             assert run is not None
             return run
@@ -255,13 +255,14 @@ def _by_endpoint(places: Sequence[Place]) -> dict[str, list[str]]:
 
 
 def places_of(run: dg.DagsterRun) -> list[Place]:
-    """The partitions a run was asked for."""
+    """The partitions a run was asked for; not those of its range that it leaves alone."""
     return _places(run.asset_selection, run.tags)
 
 
 def _places(assets: Iterable[dg.AssetKey] | None, tags: Mapping[str, str]) -> list[Place]:
-    keys = keys_between(tags[RANGE_START], tags[RANGE_END])
-    return [(asset.to_user_string(), key) for asset in sorted(assets or ()) for key in keys]
+    keys, spared = keys_between(tags[RANGE_START], tags[RANGE_END]), spared_read(tags)
+    names = [asset.to_user_string() for asset in sorted(assets or ())]
+    return [(name, key) for name in names for key in keys if key not in spared.get(name, ())]
 
 
 def _success(run: dg.DagsterRun) -> dg.DagsterEvent:
