@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Below this many input rows one file a partition is written: what a shuffle's tasks would write apart, readers and Delta would list for ever.
 _ONE_FILE_ROWS = 2_000_000
+# A file is inspected and published by as many tasks as it has groups of rows: with Parquet's 128 MB, an hour of a million rows by one, whatever the cores.
+_ROW_GROUP_BYTES = 1 << 20
 
 
 class EndpointStep:
@@ -94,11 +96,12 @@ class EndpointStep:
                 if isinstance(frame, Failure):
                     return frame
                 counted = Observation()
-                _compact(frame, planned.rows_in).observe(counted, F.count(F.lit(1)).alias("rows")).write.mode("overwrite").parquet(path)
+                rows = _compact(frame, planned.rows_in).observe(counted, F.count(F.lit(1)).alias("rows"))
+                rows.write.mode("overwrite").option("parquet.block.size", _ROW_GROUP_BYTES).parquet(path)
         except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
             return self._blame.raised(planned.key, error)
-        seconds, rows = time.monotonic() - began, counted.get.get("rows")
-        return Staged(planned.key, path, seconds=seconds, has_failed=bool(self._compiled.quarantining), rows=rows, alone=True)
+        seconds, number = time.monotonic() - began, counted.get.get("rows")
+        return Staged(planned.key, path, seconds=seconds, has_failed=bool(self._compiled.quarantining), rows=number, alone=True)
 
     def _together(self, planned: Sequence[Planned], run: StepRun) -> dict[str, Staged]:
         """All partitions in one call and one folder; none if that fails, so that each is tried by itself and fails by itself."""

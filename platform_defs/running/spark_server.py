@@ -235,6 +235,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.databricks.delta.vacuum.logging.enabled": "false",  # two commits that say a vacuum began and ended
         "spark.databricks.delta.snapshotPartitions": "1",  # the default 50 tasks a snapshot made a tiny publish take 2.3 s; 0.4 s so
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
+        "spark.sql.files.openCostInBytes": "1048576",  # no file is split into less than this: of the default 4 MB, an hour of a million rows has one
         # The hours of a range are written side by side: else each write first sorts all its rows by hour.
         "spark.sql.maxConcurrentOutputFileWriters": "50",
         # Partitions are replaced by naming them: Delta then drops their files without first running a DELETE over their rows.

@@ -9,12 +9,13 @@ import pytest
 
 from platform_defs.ledger import Ledger
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 from tests.spark.execution.workshop import Workshop
 
 
 @pytest.fixture
-def shop(tmp_path: Path, engines: SparkEngines, ledger: Ledger) -> Iterator[Workshop]:
+def shop(tmp_path: Path, engines: SparkEngines, ledger: Ledger, tables: Tables) -> Iterator[Workshop]:
     """A platform of its own for one test."""
-    made = Workshop.at(tmp_path, engines, ledger)
+    made = Workshop.at(tmp_path, engines, ledger, tables=tables)
     yield made
     made.close()

@@ -14,6 +14,7 @@ from platform_defs.contracts import Schema, T, field
 from platform_defs.execution.results import FailureKind, PartitionResult
 from platform_defs.ledger import Ledger
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 from tests.spark.execution.contracts import column
 from tests.spark.execution.workshop import Workshop, same
 
@@ -111,9 +112,9 @@ CASES: list[tuple[Callable[..., Any], str, FailureKind, str]] = [
 
 
 @pytest.fixture(scope="module")
-def shop(engines: SparkEngines, new_ledger: Callable[[], Ledger], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def shop(engines: SparkEngines, new_ledger: Callable[[], Ledger], tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """One platform whose input is filled once; each function has a table of its own in it."""
-    made = Workshop.at(tmp_path_factory.mktemp("shop"), engines, new_ledger())
+    made = Workshop.at(tmp_path_factory.mktemp("shop"), engines, new_ledger(), tables=tables)
     made.input(EVENTS, column("track", "STRING"))
     made.fill(EVENTS, {GOOD: [("fine",)], BAD: [("bad",)]})
     yield made

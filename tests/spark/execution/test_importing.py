@@ -34,6 +34,7 @@ from platform_defs.ledger.looking import look
 from platform_defs.ledger.rebuild import rebuild
 from platform_defs.planning.states import PartitionState
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 from tests.spark.execution.contracts import column
 from tests.spark.execution.workshop import NOW, Workshop, same
 
@@ -66,8 +67,8 @@ def count(played: DataFrame) -> DataFrame:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, engines: SparkEngines, ledger: Ledger) -> Iterator[Workshop]:
-    made = Workshop.at(tmp_path, engines, ledger, lambda: NOW)
+def shop(tmp_path: Path, engines: SparkEngines, ledger: Ledger, tables: Tables) -> Iterator[Workshop]:
+    made = Workshop.at(tmp_path, engines, ledger, lambda: NOW, tables)
     yield made
     made.close()
 

@@ -26,6 +26,7 @@ from platform_defs.ledger import Ledger
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Published
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 from tests.spark.execution.contracts import contract
 
 NOW = datetime(2026, 10, 2, 12, tzinfo=UTC)
@@ -39,10 +40,12 @@ class Workshop:
     contracts: dict[str, Contract] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     own_run: str = field(default_factory=lambda: f"workshop-{uuid.uuid4()}")
+    ensure: Callable[[Any, Lake, Contract], object] = ensure_table
 
     @classmethod
-    def at(cls, folder: Path, engines: SparkEngines, ledger: Ledger, clock: Callable[[], datetime] | None = None) -> Workshop:
-        return cls(Platform(engines, Lake(str(folder / "lake")), LandingStore(str(folder / "landing")), ledger, None, clock or (lambda: datetime.now(UTC))))
+    def at(cls, folder: Path, engines: SparkEngines, ledger: Ledger, clock: Callable[[], datetime] | None = None, tables: Tables | None = None) -> Workshop:
+        platform = Platform(engines, Lake(str(folder / "lake")), LandingStore(str(folder / "landing")), ledger, None, clock or (lambda: datetime.now(UTC)))
+        return cls(platform, ensure=tables.ensure if tables else ensure_table)
 
     def session(self) -> Any:
         return self.platform.engines.engine("lake").session(self.own_run)
@@ -51,7 +54,7 @@ class Workshop:
         self.contracts.update({each.key: each for each in contracts})
         self.platform.ledger.registry.apply(list(self.contracts.values()), "test")
         for each in contracts:
-            ensure_table(self.session(), self.platform.lake, each)
+            self.ensure(self.session(), self.platform.lake, each)
 
     def input(self, key: str, *columns: Column, cadence: Any = "hourly", start: str = "2026-01-01") -> Contract:
         made = contract(*columns, key=key, cadence=cadence, start=start)

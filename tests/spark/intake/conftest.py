@@ -14,6 +14,7 @@ from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.keys import FileKek
 from platform_defs.privacy.vault import Vault
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 from tests.spark.intake.house import House
 
 KEK = FileKek("test", bytes(range(32)))
@@ -40,8 +41,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def house(tmp_path: Path, engines: SparkEngines, ledger: Ledger, vault: Vault, way: str) -> Iterator[House]:
+def house(tmp_path: Path, engines: SparkEngines, ledger: Ledger, vault: Vault, tables: Tables, way: str) -> Iterator[House]:
     """A platform of its own for one test."""
-    made = House.at(tmp_path, engines, ledger, vault)
+    made = House.at(tmp_path, engines, ledger, vault, tables)
     yield made
     made.close()

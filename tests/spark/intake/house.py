@@ -21,10 +21,10 @@ from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import PartitionResult
 from platform_defs.lake.landing import LandingStore, SealManifest, Segment, segment_path
 from platform_defs.lake.layout import Lake
-from platform_defs.lake.tables import ensure_table
 from platform_defs.ledger import Ledger
 from platform_defs.privacy.vault import Vault
 from resources.spark import SparkEngines
+from tests.fixtures.tables import Tables
 
 NOW = datetime(2026, 10, 2, 12, tzinfo=UTC)
 HOUR = "2026-10-01T02"
@@ -46,6 +46,7 @@ class House:
 
     platform: Platform
     folder: Path
+    tables: Tables
     now: datetime = NOW
     contracts: dict[str, Contract] = field(default_factory=dict)
     seals: Counter[str] = field(default_factory=Counter)
@@ -53,13 +54,13 @@ class House:
     own_run: str = field(default_factory=lambda: f"house-{uuid.uuid4()}")
 
     @classmethod
-    def at(cls, folder: Path, engines: SparkEngines, ledger: Ledger, vault: Vault) -> House:
+    def at(cls, folder: Path, engines: SparkEngines, ledger: Ledger, vault: Vault, tables: Tables) -> House:
         (folder / "landing").mkdir(mode=0o700)
         holder: list[House] = []
         platform = Platform(
             engines, Lake(str(folder / "lake")), LandingStore(str(folder / "landing")), ledger, vault, lambda: holder[0].now, run_logs=folder / "logs" / "runs"
         )
-        holder.append(cls(platform, folder))
+        holder.append(cls(platform, folder, tables))
         return holder[0]
 
     def session(self) -> Any:
@@ -69,7 +70,7 @@ class House:
         self.contracts.update({each.key: each for each in contracts})
         self.platform.ledger.registry.apply(list(self.contracts.values()), "test")
         for each in contracts:
-            ensure_table(self.session(), self.platform.lake, each)
+            self.tables.ensure(self.session(), self.platform.lake, each)
 
     def land(
         self,
