@@ -131,6 +131,7 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("inputs", LargeBinary),
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
+    _instant("began", nullable=True),  # of the try
     Index("exceptions_partition", "partition"),  # the recent ones among months of them
     Index("exceptions_outside", "endpoint_id", postgresql_where=text("kind = 'changed_outside'")),  # asked for every 10 s by each domain
 )

@@ -59,10 +59,10 @@ class Troubles:
         tries, state, again = self._judge(outcome, old, run)
         connection.execute(
             text(
-                "INSERT INTO exceptions (endpoint_id, partition, state, reason, kind, tries, at, next_try, inputs, code, run) "
-                "VALUES (:e, :p, :state, :reason, :kind, :tries, :at, :again, :inputs, :code, :run) ON CONFLICT (endpoint_id, partition) DO UPDATE SET "
+                "INSERT INTO exceptions (endpoint_id, partition, state, reason, kind, tries, at, next_try, inputs, code, run, began) "
+                "VALUES (:e, :p, :state, :reason, :kind, :tries, :at, :again, :inputs, :code, :run, :began) ON CONFLICT (endpoint_id, partition) DO UPDATE SET "
                 "state = excluded.state, reason = excluded.reason, kind = excluded.kind, tries = excluded.tries, at = excluded.at, "
-                "next_try = excluded.next_try, inputs = excluded.inputs, code = excluded.code, run = excluded.run"
+                "next_try = excluded.next_try, inputs = excluded.inputs, code = excluded.code, run = excluded.run, began = excluded.began"
             ),
             {
                 "e": endpoint,
@@ -72,6 +72,7 @@ class Troubles:
                 "kind": outcome.kind,
                 "tries": tries,
                 "at": run.ended_at,
+                "began": run.started_at,
                 "again": again,
                 "inputs": outcome.tried_inputs,
                 "code": outcome.tried_code,
@@ -98,4 +99,4 @@ class Troubles:
 def trouble(row: Any) -> Trouble:
     """A row of `exceptions` joined with its run."""
     inputs = None if row.inputs is None else bytes(row.inputs)
-    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id, row.kind)
+    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id, row.kind, row.began)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.contract import Contract, WindowInput
+from platform_defs.contracts.contract import Contract, Input
 from platform_defs.planning.states import Decision, PartitionState
 from platform_defs.planning.windows import readers_of
 
@@ -22,19 +22,19 @@ _KEPT = (PartitionState.STALE, PartitionState.REFUSED, PartitionState.FAILED, Pa
 
 
 class Readers:
-    """Who reads whom over a window, within one domain: made once for a registry."""
+    """Who reads whom, within one domain: made once for a registry."""
 
     def __init__(self, contracts: Mapping[str, Contract], domain: str) -> None:
-        self._reads: dict[str, list[tuple[Contract, WindowInput]]] = {}
+        self._reads: dict[str, list[tuple[Contract, Input]]] = {}
         for contract in contracts.values():
             if contract.domain != domain:
                 continue
             for item in contract.inputs:
-                if isinstance(item, WindowInput):
-                    self._reads.setdefault(item.endpoint, []).append((contract, item))
+                self._reads.setdefault(item.endpoint, []).append((contract, item))
 
     def of(self, endpoint: str, partition: str) -> Iterator[Place]:
-        """The partitions of the domain that read this one. Of `as_of` there are none: a newer snapshot makes nothing stale."""
+        """The partitions of the domain that read this one, or may. Of a snapshot all that could choose it: a newer one makes nothing stale, but those that
+        have chosen it follow its corrections."""
         for contract, item in self._reads.get(endpoint, ()):
             for key in readers_of(item, partition, contract.cadence):
                 yield contract.key, key
