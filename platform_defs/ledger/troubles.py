@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from platform_defs.contracts.partitions import key_at
+from platform_defs.contracts.partitions import index_of, key_at, key_of
 from platform_defs.ledger.attempts import Transition, Transitions
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.ledger.store import Store
@@ -33,6 +33,17 @@ class Troubles:
         )
         with self._store.engine.connect() as connection:
             return {(row.key, key_at(row.cadence, row.partition)): trouble(row) for row in connection.execute(query)}
+
+    def to_try_again(self, domain: str, now: datetime, before: datetime) -> set[tuple[str, str]]:
+        """Failed partitions of a domain whose next try has come, of those that begin before an instant; a thousand, those that waited longest first."""
+        query = text(
+            "SELECT e.key, e.cadence, x.partition FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id "
+            "WHERE x.state = 'failed' AND x.next_try <= :now AND x.partition < CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END "
+            "AND e.digest IS NOT NULL AND starts_with(e.key, :domain) ORDER BY x.next_try LIMIT 1000"
+        )
+        numbers = {"hour": index_of(key_of("hourly", before)), "day": index_of(key_of("daily", before))}
+        with self._store.engine.connect() as connection:
+            return {(row.key, key_at(row.cadence, row.partition)) for row in connection.execute(query, {"now": now, "domain": f"{domain}/"} | numbers)}
 
     def update(self, connection: Connection, placed: Sequence[tuple[int, int, Outcome]], run: RunInfo, run_number: int, *, history: bool) -> None:
         """Opens, changes and closes troubles by what a run tells. `placed`: (endpoint number, partition number, outcome), in that order."""

@@ -113,13 +113,18 @@ def test_a_saved_file_is_live_and_a_broken_one_changes_nothing(up: Up) -> None:
     assert wait_until(lambda: "the saved files are not applied" in up.said, PATIENCE)
     assert "assets/shop/events.py:" in up.said
     assert up.takes("shop/order_returned")
+    assert "assets/shop/events.py:" in up.json("status")["services"]["refused"]
+    assert "the saved files are not applied" in up.run("status").stdout
     up.events.write_text(MORE)
+    assert wait_until(lambda: up.json("status")["services"]["refused"] is None, PATIENCE, pause=1.0)
 
 
 def test_a_part_that_is_killed_comes_back(up: Up) -> None:
-    os.kill(Settings.load(up.home, environ={}).processes["collector"], signal.SIGKILL)
+    killed = Settings.load(up.home, environ={}).processes["collector"]
+    os.kill(killed, signal.SIGKILL)
     assert wait_until(lambda: "collector started again" in up.said, PATIENCE)
     assert "collector died (killed by SIGKILL)" in up.said
+    assert wait_until(lambda: Settings.load(up.home, environ={}).processes["collector"] != killed, PATIENCE)
     assert up.run("send", "shop/order_placed", "-", given='{"item": "tea", "amount": 1}').returncode == 0
 
 

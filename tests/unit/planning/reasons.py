@@ -28,7 +28,7 @@ class Try:
 
     Attributes:
         read: what it found of each partition it reads when it began. rows: of an event hour, how many had been sealed by then.
-        failures: how many like it in a row, itself among them, where it failed. person: whether one had asked for it.
+        failures: how many like it in a row, itself among them, where it failed.
     """
 
     began: datetime
@@ -39,7 +39,6 @@ class Try:
     read: Mapping[Place, bytes | None]
     rows: int
     failures: int = 0
-    person: bool = False
 
     def like(self, other: Try) -> bool:
         """Whether nothing that matters was another in both."""
@@ -113,17 +112,13 @@ class Reasons:
     def owed(self, place: Place, now: datetime) -> Reason | None:
         """The reason for which it must be asked for before long.
 
-        New code is tried within the look-back, and so is what failed when a person had asked: who asks for older partitions looks at what came of it. A source
-        is asked again for as long as it says. Where corrections are followed for a while only, one that came in time may be hidden by one that did not: such
-        a partition is listed as outdated.
+        New code is tried within the look-back: for older partitions a person asks. Where corrections are followed for a while only, one that came in time may
+        be hidden by one that did not: such a partition is listed as outdated.
         """
         reason, limit = self.find(place, now), self.contracts()[place[0]].corrections_seconds
         if reason is None:
             return None
-        last, contract = self.stories[place].last, self.contracts()[place[0]]
-        reach = max(self.look_back, timedelta(seconds=contract.recheck_seconds or 0))
-        mine = last is not None and (last.person or contract.kind == "source")
-        if ends(place[1]) + reach < now and (reason[0] == "new code" or (reason[0] == "retry" and mine)):
+        if reason[0] == "new code" and ends(place[1]) + self.look_back < now:
             return None
         if reason[0] == "changed input" and limit is not None and now > ends(place[1]) + timedelta(seconds=limit):
             return None

@@ -247,7 +247,7 @@ class Simulation(Held):
             story.spent.add(reason)
         roll = self.dice.random() if self.storm else 1.0
         state = "failed" if roll < (0.4 if contract.kind == "source" else 0.06) else "refused" if roll < 0.09 else "stuck" if roll < 0.11 else "published"
-        one = Try(job.began, self.now, state, job.code, job.pins, job.read, len(job.rows), failures=1, person=run.request is None)
+        one = Try(job.began, self.now, state, job.code, job.pins, job.read, len(job.rows), failures=1)
         if story.last is not None and story.last.state in ("failed", "stuck") and state != "refused" and one.like(story.last):
             one = replace(one, failures=story.last.failures + 1)
         story.tried(one)
@@ -328,6 +328,10 @@ class Simulation(Held):
     def _late(self, crash: bool) -> None:
         kept = (self.read, set(self.pending), dict(self.later))
         touched = self.pending | {place for place, when in self.later.items() if when <= self.now}
+        old = self.now - first_look(LOOK_BACK)
+        for key in self.world.facts:
+            tried = [each for each, trouble in self.world.troubles(key).items() if trouble.next_try is not None and trouble.next_try <= self.now]
+            touched |= {(key, each) for each in tried if window_of(each).start < old}
         readers = {domain: Readers(self.world.contracts, domain) for domain in "ab"}
         for kind, place in self.changes[self.read :]:
             if kind == "landed":
