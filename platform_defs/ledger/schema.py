@@ -314,4 +314,5 @@ transitions = Table(
     Index("transitions_endpoint", "endpoint_id", "partition"),
     **BY_DAY,
 )
-DAILY = (attempts, transitions)
+# In the order in which a run that tells writes them: the table of a new day is made under a lock of the whole, and in another order they wait for each other.
+DAILY = (transitions, attempts)

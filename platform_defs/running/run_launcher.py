@@ -23,10 +23,8 @@ from platform_defs.build.dagster_private import (
     execute_run_args,
     location_name,
 )
-from platform_defs.running.run_process import RunProcess
+from platform_defs.running.run_process import PROCESS_TAG, RunProcess
 from platform_defs.running.run_sockets import ask
-
-PROCESS_TAG = "backline/process"
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
@@ -56,10 +54,13 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         return cls(inst_data=inst_data, **config_value)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text."""
+        """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text.
+
+        Which process that is, it says itself (`run_host`). Said from here, beside a run that starts, it can come too late for a look of Dagster's
+        monitoring, or be lost when the run's start is written over it; monitoring then fails a run with which nothing is wrong.
+        """
         run = context.dagster_run
-        answer = ask(self._folder, location_name(run), {"op": "launch", "args": execute_run_args(self._instance, run)})
-        self._instance.add_run_tags(run.run_id, {PROCESS_TAG: json.dumps(answer)})
+        ask(self._folder, location_name(run), {"op": "launch", "args": execute_run_args(self._instance, run)})
 
     def terminate(self, run_id: str) -> bool:
         """Asks the run's process to stop; False if it is not there (any more)."""
