@@ -25,7 +25,7 @@ def test_what_must_hold_holds(seed: int) -> None:
     assert sum(lived.built.values()) > 50
 
 
-@pytest.mark.parametrize("seed", seeds("BACKLINE_SIMULATION_LONG", "3:5"))
+@pytest.mark.parametrize("seed", seeds("BACKLINE_SIMULATION_LONG", "4:6"))
 def test_what_must_hold_holds_for_two_weeks(seed: int) -> None:
     lived = Simulation(seed, hours=14 * 24, pace=timedelta(minutes=30)).run()
     assert sum(lived.built.values()) > 1000
