@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from platform_defs.build.dagster_private import (
 )
 from platform_defs.running.run_process import PROCESS_TAG, RunProcess
 from platform_defs.running.run_sockets import ask
+
+
+# How long a run's process may take to say that it is the run's.
+_KNOWN_SECONDS, _LOOK_SECONDS = 5.0, 0.1
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
@@ -68,7 +73,10 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         if run is None or run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        process = _process(run)
+        until = time.monotonic() + _KNOWN_SECONDS
+        while (process := _process(run)) is None and time.monotonic() < until:  # it was launched this moment, and is about to say so
+            time.sleep(_LOOK_SECONDS)
+            run = self._instance.get_run_by_id(run_id) or run
         return process is not None and process.send(signal.SIGINT)
 
     @property
