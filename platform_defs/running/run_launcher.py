@@ -27,7 +27,6 @@ from platform_defs.build.dagster_private import (
 from platform_defs.running.run_process import PROCESS_TAG, RunProcess
 from platform_defs.running.run_sockets import ask
 
-
 # How long a run's process may take to say that it is the run's.
 _KNOWN_SECONDS, _LOOK_SECONDS = 5.0, 0.1
 
@@ -72,11 +71,13 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        self._instance.report_run_canceling(run)
         until = time.monotonic() + _KNOWN_SECONDS
         while (process := _process(run)) is None and time.monotonic() < until:  # it was launched this moment, and is about to say so
             time.sleep(_LOOK_SECONDS)
             run = self._instance.get_run_by_id(run_id) or run
+        if run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
         return process is not None and process.send(signal.SIGINT)
 
     @property
