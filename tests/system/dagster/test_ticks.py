@@ -292,8 +292,8 @@ def test_an_hour_before_the_look_back_is_left_to_people(world: World) -> None:
 
 
 def test_what_failed_long_ago_is_tried_again_when_its_time_has_come(world: World) -> None:
-    """A backfill's hour, weeks beyond what schedules look at: a passing error is said to be tried again by itself, and is."""
-    old = "2024-09-10T07"
+    """A backfill's hour, days beyond what schedules look at: a passing error is said to be tried again by itself, and is."""
+    old = "2024-10-02T07"
     world.land(old, 5)
     world.sensor()
     contract = world.ledger.registry.current()[PLAYED]
