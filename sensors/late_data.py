@@ -144,7 +144,7 @@ def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[
         touched |= {(change.event, change.hour) for change in mine}
         readers_ = Readers(contracts, domain)
         for change in content:
-            touched.update(readers_.of(change.endpoint, change.partition))
+            touched.update(readers_.of(change.endpoint, change.partition, now))
     held = {(endpoint, key) for endpoint, key in touched if endpoint in contracts and window_of(key).cadence == contracts[endpoint].cadence}
     rest = {place: at for place, at in waiting.items() if place not in touched}
     return mine, content, Cursor(landed=to[0], content=to[1], looked=before.looked).holding(held, rest)

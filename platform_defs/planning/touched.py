@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.contract import Contract, Input
+from platform_defs.contracts.contract import AsOfInput, Contract, Input
+from platform_defs.contracts.partitions import window_of
 from platform_defs.planning.states import Decision, PartitionState
 from platform_defs.planning.windows import readers_of
 
@@ -32,10 +33,13 @@ class Readers:
             for item in contract.inputs:
                 self._reads.setdefault(item.endpoint, []).append((contract, item))
 
-    def of(self, endpoint: str, partition: str) -> Iterator[Place]:
+    def of(self, endpoint: str, partition: str, now: datetime | None = None) -> Iterator[Place]:
         """The partitions of the domain that read this one, or may. Of a snapshot all that could choose it: a newer one makes nothing stale, but those that
-        have chosen it follow its corrections."""
+        have chosen it follow its corrections. `now`: what is not over by then is left out of these."""
         for contract, item in self._reads.get(endpoint, ()):
+            if now is not None and isinstance(item, AsOfInput):  # a snapshot is mostly new, and of those that could choose it most are not over yet
+                age = max(timedelta(), now - window_of(partition).end)
+                item = item.model_copy(update={"within_seconds": min(item.within_seconds, int(age.total_seconds()))})
             for key in readers_of(item, partition, contract.cadence):
                 yield contract.key, key
 

@@ -338,7 +338,7 @@ class Simulation(Held):
                 touched.add(place)
             else:
                 for each in readers.values():
-                    touched.update(each.of(*place))
+                    touched.update(each.of(*place, self.now))
         self.read = len(self.changes)
         self._in_flight()
         decisions = decide(self._facts(sorted({key for key, _ in touched}), at(0)), self.now, LOOK_BACK, only=touched)
