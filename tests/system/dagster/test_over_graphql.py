@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_defs.cli.switches import switched_off
 from platform_defs.contracts.partitions import keys_between
-from platform_defs.running.dagster_client import DagsterClient
 from sensors.run_tags import planned_tags
 from tests.fixtures.dagster import RunningDagster, until
 
@@ -195,16 +193,3 @@ def test_a_planned_runs_tags_reach_the_builder(scripted: RunningDagster) -> None
         {"key": "music/plays", "spared": [hours[2]], **common},
         {"key": "music/track_played", "spared": [hours[3]], **common},
     ]
-
-
-def test_a_schedule_that_is_switched_off_is_known_with_what_it_leaves_undone(scripted: RunningDagster) -> None:
-    with DagsterClient(scripted.url) as dagster:
-        assert {(each.name, each.kind) for each in dagster.switches()} >= {
-            ("music_daily", "schedule"),
-            ("music_late_data", "sensor"),
-            ("sales_hourly", "schedule"),
-        }
-        dagster.stop_schedule("music", "music_daily")
-        off = {each.name: each.words for each in switched_off(dagster.switches(), ())}
-        assert "nothing daily of music is asked for by itself" in off["music_daily"]
-        assert "music_daily" not in {each.name for each in switched_off(dagster.switches(), {"music"})}

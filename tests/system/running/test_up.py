@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from platform_defs.running import keeper
+from platform_defs.running.dagster_client import DagsterClient
 from platform_defs.running.home import HomeLock, wait_until
 from resources.settings import Settings, run_file
 from tests.fixtures.scan import holding
@@ -126,6 +127,15 @@ def test_a_part_that_is_killed_comes_back(up: Up) -> None:
     assert "collector died (killed by SIGKILL)" in up.said
     assert wait_until(lambda: Settings.load(up.home, environ={}).processes["collector"] != killed, PATIENCE)
     assert up.run("send", "shop/order_placed", "-", given='{"item": "tea", "amount": 1}').returncode == 0
+
+
+def test_a_schedule_that_is_switched_off_is_named(up: Up) -> None:
+    assert up.json("status")["services"]["switched_off"] == []
+    with DagsterClient(str(Settings.load(up.home, environ={}).dagster_url)) as dagster:
+        dagster.stop_schedule("shop", "shop_daily")
+    told = up.json("status")["services"]["switched_off"]
+    assert [(each["kind"], each["name"], each["undone"]) for each in told] == [("schedule", "shop_daily", "nothing daily of shop is asked for by itself")]
+    assert "schedule shop_daily is switched off" in up.run("status").stdout.replace("\n", " ")
 
 
 def test_planted_values_reach_tables_and_outputs_as_pseudonyms(up: Up) -> None:
