@@ -113,6 +113,7 @@ def test_whoever_wants_to_know_is_told_of_new_process_ids(tmp_path: Path, told: 
         os.kill(first, signal.SIGKILL)
         assert wait_until(lambda: pids and pids[-1]["a"] != first, 10)
         assert pids[-1] == children.pids()
+        assert wait_until(lambda: children.tail("a").count("up") == 2, 10)
         children.stop_one("a")
         assert wait_until(lambda: pids[-1] == {}, 10)
     finally:

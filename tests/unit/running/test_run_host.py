@@ -205,7 +205,7 @@ def knows_its_process(context) -> None:  # type: ignore[no-untyped-def]  # Dagst
     assert RunProcess(**json.loads(context.run.tags[PROCESS_TAG])) == this_process()
 
 
-@dg.job
+@dg.job(executor_def=dg.in_process_executor)
 def knowing() -> None:
     knows_its_process()
 
