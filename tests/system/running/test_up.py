@@ -132,10 +132,12 @@ def test_a_part_that_is_killed_comes_back(up: Up) -> None:
 def test_a_schedule_that_is_switched_off_is_named(up: Up) -> None:
     assert up.json("status")["services"]["switched_off"] == []
     with DagsterClient(str(Settings.load(up.home, environ={}).dagster_url)) as dagster:
-        dagster.stop_schedule("shop", "shop_daily")
+        dagster.stop_schedule("shop", "shop_retention")
     told = up.json("status")["services"]["switched_off"]
-    assert [(each["kind"], each["name"], each["undone"]) for each in told] == [("schedule", "shop_daily", "nothing daily of shop is asked for by itself")]
-    assert "schedule shop_daily is switched off" in up.run("status").stdout.replace("\n", " ")
+    assert [(each["kind"], each["name"], each["undone"]) for each in told] == [
+        ("schedule", "shop_retention", "nothing of shop is dropped when its time is over")
+    ]
+    assert "schedule shop_retention is switched off" in up.run("status").stdout.replace("\n", " ")
 
 
 def test_planted_values_reach_tables_and_outputs_as_pseudonyms(up: Up) -> None:

@@ -20,10 +20,11 @@ from platform_defs.planning.retry import next_try
 from platform_defs.planning.states import Decision, decide, first_look, sight
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place, Readers, unsettled
+from platform_defs.planning.windows import first_key
 from tests.unit.planning.reasons import Try
 from tests.unit.planning.recomputed import computed, ends
 from tests.unit.planning.simulated import Collector, Job, Request, Run, hashed
-from tests.unit.planning.simulation_holds import LOOK_BACK, Held
+from tests.unit.planning.simulation_holds import BEGUN, LOOK_BACK, Held
 from tests.unit.planning.world import at
 
 LOST_AFTER = timedelta(minutes=5)
@@ -159,7 +160,7 @@ class Simulation(Held):
         wanted: dict[str, list[Place]] = {}
         for key, facts in self.world.facts.items():
             troubled = self.world.troubles(key)
-            for partition in keys_between(max(facts.contract.start, key_of(facts.cadence, at(0))), key_of(facts.cadence, far)):
+            for partition in keys_between(first_key(facts.contract), key_of(facts.cadence, far)):
                 never = partition not in self.world.published(key)
                 if (never or partition in troubled) and partition not in facts.in_flight and window_of(partition).start < far and ends(partition) <= self.now:
                     wanted.setdefault(key, []).append((key, partition))
@@ -341,7 +342,7 @@ class Simulation(Held):
                     touched.update(each.of(*place, self.now))
         self.read = len(self.changes)
         self._in_flight()
-        decisions = decide(self._facts(sorted({key for key, _ in touched}), at(0)), self.now, LOOK_BACK, only=touched)
+        decisions = decide(self._facts(sorted({key for key, _ in touched}), BEGUN), self.now, LOOK_BACK, only=touched)
         self._ask(decisions, crash)
         left = unsettled(decisions, self.now)
         self.pending = set(left.soon)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.contracts.partitions import key_of, keys_between, shift, window_of
+from platform_defs.contracts.partitions import keys_between, shift, window_of
 from platform_defs.planning.facts import Facts, InFlight, Pause, Published
 from platform_defs.planning.gaps import Graph
 from platform_defs.planning.lateness import is_parked
@@ -16,12 +16,15 @@ from platform_defs.planning.requests import MAX_ASSETS, MAX_KEYS, Room, RunReque
 from platform_defs.planning.states import Decision, PartitionState, decide
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place
+from platform_defs.planning.windows import first_key
 from tests.unit.planning.reasons import Reason, Reasons, Story
 from tests.unit.planning.recomputed import computed, ends
 from tests.unit.planning.simulated import Broken, Collector, Request, Run, drawn_contracts, hashed
 from tests.unit.planning.world import World, at
 
 LOOK_BACK = timedelta(hours=12)
+# Nothing has a partition before.
+BEGUN = at(-72)
 # A rebuild waits as long for its wave. Beside that a tick may crash, and what was paused is looked at again after a while.
 WAVE = timedelta(hours=1)
 # As many runs as no tick here asks for.
@@ -145,7 +148,7 @@ class Held:
     def _looked_at(self) -> Iterable[Place]:
         for key, facts in self.world.facts.items():
             keys = self.ended.setdefault(key, [])
-            following = max(facts.contract.start, key_of(facts.cadence, at(0))) if not keys else shift(keys[-1], 1)
+            following = first_key(facts.contract) if not keys else shift(keys[-1], 1)
             if ends(following) <= self.now:
                 keys.append(following)
             yield from ((key, each) for each in keys[-4:] + keys[-72 + self.steps % SHARES :: SHARES])
@@ -175,7 +178,7 @@ class Held:
         """All calm: what can be built is built from what its inputs hold, nothing is in flight, and nobody built more than there was reason to."""
         self._hold(not self.runs and not self.requests, f"still in flight: {[each.places for each in self.runs.values()][:2]}")
         self._in_flight()
-        for each in decide(self._facts(self.world.facts, at(0)), self.now, LOOK_BACK):
+        for each in decide(self._facts(self.world.facts, BEGUN), self.now, LOOK_BACK):
             self._settled(each)
         for place, number in self.built.items():
             story = self.stories[place]

@@ -109,11 +109,12 @@ def test_whoever_wants_to_know_is_told_of_new_process_ids(tmp_path: Path, told: 
     children = Children(tmp_path, f"test-{os.getpid()}-{time.monotonic_ns()}", told, changed=lambda now: pids.append(dict(now)))
     try:
         first = children.start(python("a", WAIT))
+        assert wait_until(lambda: children.tail("a") == "up", 10)
         children.watch()
         os.kill(first, signal.SIGKILL)
         assert wait_until(lambda: pids and pids[-1]["a"] != first, 10)
         assert pids[-1] == children.pids()
-        assert wait_until(lambda: children.tail("a").count("up") == 2, 10)
+        assert wait_until(lambda: children.tail("a") == "up\nup", 10)
         children.stop_one("a")
         assert wait_until(lambda: pids[-1] == {}, 10)
     finally:
