@@ -52,7 +52,7 @@ class Settings(BaseModel):
         collector_url: base address of the collector, `http://127.0.0.1:PORT`.
         dagster_url: address of the Dagster web pages; None while there are none.
         assets: folder of the domains.
-        processes: process ids by name, as the supervisor started them.
+        processes: process ids by name, as the supervisor started them last.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

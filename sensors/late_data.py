@@ -22,7 +22,7 @@ from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.outside import changed_outside, note_changes
 from platform_defs.ledger.partitions import ContentChange
 from platform_defs.planning.requests import MAX_KEYS
-from platform_defs.planning.states import Decision, decide
+from platform_defs.planning.states import Decision, decide, first_look
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place, Readers, Unsettled, unsettled
 from sensors.asking import Knowledge, OpenLake, OpenLedger, ask, in_words, run_request, settle
@@ -97,6 +97,7 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
                 before = look_outside(with_ledger, lake(), domain, before, now)
             except (OSError, ValueError) as error:  # a table's log that cannot be read must not keep late rows back
                 context.log.warning(f"tables of {domain} cannot be looked at for changes from outside: {error}")
+        before = look_for_tries(with_ledger, domain, before, now)
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         looked_at = decide_on(with_ledger, after.partitions)
@@ -121,6 +122,12 @@ def look_outside(ledger: Ledger, lake: Lake, domain: str, before: Cursor, now: d
     return looked.holding(looked.partitions | found, looked.waiting) if found else looked
 
 
+def look_for_tries(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> Cursor:
+    """The cursor with what failed and is to be tried again now, older than what schedules look at: a backfill's, or what a person asked for by itself."""
+    found = ledger.troubles.to_try_again(domain, now, now - first_look())
+    return before.holding(before.partitions | found, before.waiting) if found else before
+
+
 def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
     """What changed since a cursor, and the cursor after it: pending is what of `domain` the changes touch, was pending, or whose time has come."""
     contracts = ledger.registry.current()
@@ -137,7 +144,7 @@ def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[
         touched |= {(change.event, change.hour) for change in mine}
         readers_ = Readers(contracts, domain)
         for change in content:
-            touched.update(readers_.of(change.endpoint, change.partition))
+            touched.update(readers_.of(change.endpoint, change.partition, now))
     held = {(endpoint, key) for endpoint, key in touched if endpoint in contracts and window_of(key).cadence == contracts[endpoint].cadence}
     rest = {place: at for place, at in waiting.items() if place not in touched}
     return mine, content, Cursor(landed=to[0], content=to[1], looked=before.looked).holding(held, rest)

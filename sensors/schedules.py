@@ -14,7 +14,7 @@ from platform_defs.contracts.partitions import Cadence
 from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.standing import Standings
 from platform_defs.planning.gaps import gaps
-from platform_defs.planning.states import Decision, decide, first_look
+from platform_defs.planning.states import Decision, decide, first_look, sight
 from platform_defs.planning.sweep import swept
 from sensors.asking import Knowledge, OpenLedger, ask, in_words, job_name, run_request, settle
 
@@ -60,8 +60,12 @@ def look(ledger: Ledger, standings: Standings, domain: str, cadence: Cadence, no
     ages = [each.lateness.settle_seconds[-1] for each in endpoints if each.lateness is not None and each.lateness.settle_seconds]
     back = max(first_look(), min(FURTHEST, timedelta(seconds=max(ages, default=0)) + timedelta(days=1)))
     closely = set(swept([each.key for each in endpoints], now))
+    # Few, and as far back as each says: what only time changes of them nobody else follows.
+    rechecked = {each.key: sight(each) for each in endpoints if each.key in closely and sight(each) > back}
     rest = [each.key for each in endpoints if each.cadence == cadence and each.key not in closely]
-    decisions = decide(ledger.facts(sorted(closely), now - back, now), now)
+    decisions = decide(ledger.facts(sorted(closely - rechecked.keys()), now - back, now), now)
+    for key, further in rechecked.items():
+        decisions += decide(ledger.facts([key], now - further, now), now)
     if rest:
         decisions += gaps(graph, standings.read(rest, now - back, now), now)
     return decisions

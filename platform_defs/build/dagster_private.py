@@ -5,7 +5,7 @@ Nothing else in the platform may import `dagster._...`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._daemon.cli import run_command
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, deserialize_value, serialize_value
 from sqlalchemy import create_engine
 
 __all__ = [
@@ -154,8 +154,16 @@ def execute_run_args(instance: DagsterInstance, run: DagsterRun) -> str:
     return serialize_value(ExecuteRunArgs(job_origin=run.job_code_origin, run_id=run.run_id, instance_ref=instance.get_ref(), set_exit_code_on_failure=True))
 
 
-def execute_run(args: str) -> int:
-    """Does what `dagster api execute_run` does, in this process; its exit code."""
+def execute_run(args: str, tags: Mapping[str, str]) -> int:
+    """Does what `dagster api execute_run` does, in this process; its exit code.
+
+    The run gets the tags first. Dagster writes a run back whole: tags that somebody else adds while it starts may be lost, or come too late.
+    """
+    asked = deserialize_value(args, ExecuteRunArgs)
+    if asked.instance_ref is None:
+        raise ValueError(f"run {asked.run_id} does not say which Dagster it belongs to")
+    with DagsterInstance.from_ref(asked.instance_ref) as instance:
+        instance.add_run_tags(asked.run_id, tags)
     try:
         execute_run_command.main([args], standalone_mode=False)
     except SystemExit as end:

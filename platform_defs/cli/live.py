@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from platform_defs.cli.switches import Off
     from resources.settings import Settings
 
 
@@ -53,6 +56,22 @@ def collector_problems(settings: Settings) -> list[str]:
     _, said = fetch(urlsplit(settings.collector_url or "").port or 0, "/healthz")
     told = json.loads(said) if said else {}
     return [str(told[part]) for part in ("registry", "log", "sealer") if told.get(part)]
+
+
+def switched_off(settings: Settings, paused: Collection[str]) -> list[Off]:
+    """Schedules and sensors that are switched off; nothing if the web pages do not answer, which is told by itself."""
+    import httpx
+
+    from platform_defs.cli import switches
+    from platform_defs.running.dagster_client import DagsterClient, DagsterRefused
+
+    if settings.dagster_url is None:
+        return []
+    try:
+        with DagsterClient(settings.dagster_url, timeout=10) as dagster:
+            return switches.switched_off(dagster.switches(), paused)
+    except (httpx.HTTPError, DagsterRefused):
+        return []
 
 
 def run_pages(settings: Settings) -> str | None:

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from platform_defs.cli.causes import Cause, Resting
+    from platform_defs.cli.switches import Off
     from platform_defs.ledger import Ledger
 
 _DAYS = 7
@@ -19,6 +20,8 @@ _DAYS = 7
 _CAUSES_SHOWN = 10
 _DEAD = "if its process died it is started again by itself, else stop and start Backline"
 _SILENT = {"collector": "it is started again by itself if it died, or once it was silent for two minutes; senders keep their events meanwhile"}
+# Lines of a refusal: it names every reason, and the first are mostly enough.
+_REFUSED_LINES = 8
 _LOGS = {"web pages": "webserver"}
 
 
@@ -37,6 +40,26 @@ class Standing:
     complete: str | None
     counts: dict[str, int]
     late: int
+
+
+@dataclass(frozen=True)
+class _Services:
+    """What is the matter with the platform itself.
+
+    Attributes:
+        silent: services that do not answer. troubled: what the collector says of itself.
+        off: schedules and sensors that somebody switched off. refused: why the saved files are not in force.
+    """
+
+    silent: Sequence[str]
+    troubled: Sequence[str]
+    off: Sequence[Off]
+    refused: str | None
+
+    @property
+    def well(self) -> bool:
+        """Nothing is."""
+        return not (self.silent or self.troubled or self.off or self.refused)
 
 
 @click.command()
@@ -64,10 +87,11 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         show_processes(default_home(), as_json=as_json)
         return
     from platform_defs.cli.causes import causes, resting
-    from platform_defs.cli.live import collector_problems, running_settings, silent_services
+    from platform_defs.cli.live import collector_problems, running_settings, silent_services, switched_off
     from platform_defs.cli.speech import show_json
     from platform_defs.ledger import Ledger
     from platform_defs.planning.states import decide
+    from platform_defs.running.refusal import refused
 
     settings = running_settings()
     if only_missing:
@@ -83,6 +107,7 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         facts = ledger.facts(keys, now - timedelta(days=days), now)
         decisions = decide(facts, now)
         pauses = ledger.pauses.of(keys)
+        off = switched_off(settings, {pause.name for pause in ledger.pauses.open()})
         found = causes(decisions, ledger.troubles.all(), pauses)
         rest = resting(decisions, pauses, ledger.pauses.open())
         shown = [key for key in keys if prefix is None or key == prefix or key.startswith(f"{prefix}/")]
@@ -104,6 +129,8 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         services = {
             "silent": silent,
             "collector_problems": troubled,
+            "switched_off": [asdict(each) for each in off],
+            "refused": refused(settings.run),
             "shared_spark": settings.spark_intake == settings.spark_lake,
             "web": settings.dagster_url,
             "collector": settings.collector_url,
@@ -111,7 +138,7 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         told = {"causes": [asdict(cause) for cause in found], "pauses": [asdict(each) for each in rest], "endpoints": [asdict(row) for row in table]}
         show_json({"at": now, "days": days, "services": services, **told})
         return
-    _show(found, rest, silent, troubled, table, days)
+    _show(found, rest, _Services(silent, troubled, off, refused(settings.run)), table, days)
     if settings.spark_intake == settings.spark_lake:
         click.echo("One Spark server serves intake and authors' code, as on a laptop: authors' code could read landing.")
 
@@ -128,18 +155,27 @@ def _standing(ledger: Ledger, key: str, counts: Counter[tuple[str, str]], late: 
     return Standing(key, contract.kind, newest, complete, mine, late)
 
 
-def _show(found: Sequence[Cause], rest: Sequence[Resting], silent: Sequence[str], troubled: Sequence[str], table: Sequence[Standing], days: int) -> None:
+def _show(found: Sequence[Cause], rest: Sequence[Resting], services: _Services, table: Sequence[Standing], days: int) -> None:
     from rich.table import Table
 
     from platform_defs.cli.speech import console
 
     out = console()
-    for name in silent:
+    for name in services.silent:
         out.print(f"[red]{name} does not answer[/red]: {_SILENT.get(name, _DEAD)}; its log: ./backline logs {_LOGS.get(name, name)}")
-    for words in troubled:
+    for words in services.troubled:
         out.print(f"[red]collector[/red]: {words}")
+    if services.refused is not None:
+        out.print("[red]the saved files are not applied[/red]: what was applied before runs on; mend and save them, or ./backline apply says it again")
+        lines = services.refused.splitlines()
+        for line in lines[:_REFUSED_LINES]:
+            out.print(f"      {line}", markup=False)
+        if len(lines) > _REFUSED_LINES:
+            out.print(f"      and {_count(len(lines) - _REFUSED_LINES, 'line')} more: ./backline apply")
+    for one in services.off:
+        out.print(f"[red]switched off[/red]: {one.words}")
     if not found:
-        out.print("Nothing is broken." if not silent and not troubled else "")
+        out.print("Nothing is broken." if services.well else "")
     else:
         waiting, datasets = sum(cause.waiting for cause in found), {name for cause in found for name in cause.datasets}
         out.print(

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from platform_defs.contracts.durations import words
-from platform_defs.contracts.partitions import cadence_of
+from platform_defs.contracts.partitions import cadence_of, partition_column
 from platform_defs.execution.calling import blame_of, compiled_of
 from platform_defs.execution.failures import Blame
 from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
@@ -23,6 +23,7 @@ from platform_defs.execution.skipping import Asked, before_start, why_current, w
 from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog, said
 from platform_defs.lake import delta_log
+from platform_defs.lake.files import files_of
 from platform_defs.lake.retention import first_kept
 from platform_defs.lake.staging import staging_folder
 from platform_defs.ledger.leases import Fence, FenceLost, Held, RunEnded
@@ -170,7 +171,7 @@ class _Build:
         plans = self._step.plan(keys)
         self._seen = published = self._published(keys)
         versions = {key: version.version for key, version in published.items()}
-        changed = delta_log.changed_since(self._platform.lake.table(self._key), versions)
+        changed = {*delta_log.changed_since(self._platform.lake.table(self._key), versions), *self._bare(published)}
         planned: dict[str, Planned] = {}
         for key in keys:
             plan = plans[key]
@@ -187,6 +188,11 @@ class _Build:
             else:
                 planned[key] = plan
         return planned
+
+    def _bare(self, published: Mapping[str, Published]) -> list[str]:
+        """Partitions that have rows by the ledger and no files in the table: somebody removed their folder, which no log tells."""
+        table, column, files = self._platform.lake.table(self._key), partition_column(self._contract.cadence), files_of(self._platform.lake.root)
+        return [key for key, version in published.items() if version.rows and not files.names(f"{table}/{column}={key}")]
 
     def _go_on(self) -> None:
         """Raises Cancelled if the run is being cancelled."""

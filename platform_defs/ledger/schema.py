@@ -131,7 +131,9 @@ exceptions = Table(  # one row per partition that is in trouble, gone once it is
     Column("inputs", LargeBinary),
     Column("code", Text),
     Column("run", BigInteger, nullable=False),
+    _instant("began", nullable=True),  # of the try
     Index("exceptions_partition", "partition"),  # the recent ones among months of them
+    Index("exceptions_failed", "next_try", postgresql_where=text("state = 'failed'")),  # asked for as often
     Index("exceptions_outside", "endpoint_id", postgresql_where=text("kind = 'changed_outside'")),  # asked for every 10 s by each domain
 )
 lake_looks = Table(  # up to which version a table's own log was looked at for changes past the platform
@@ -312,4 +314,5 @@ transitions = Table(
     Index("transitions_endpoint", "endpoint_id", "partition"),
     **BY_DAY,
 )
-DAILY = (attempts, transitions)
+# In the order in which a run that tells writes them: the table of a new day is made under a lock of the whole, and in another order they wait for each other.
+DAILY = (transitions, attempts)

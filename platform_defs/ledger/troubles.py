@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from platform_defs.contracts.partitions import key_at
+from platform_defs.contracts.partitions import index_of, key_at, key_of
 from platform_defs.ledger.attempts import Transition, Transitions
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.ledger.store import Store
@@ -33,6 +33,17 @@ class Troubles:
         )
         with self._store.engine.connect() as connection:
             return {(row.key, key_at(row.cadence, row.partition)): trouble(row) for row in connection.execute(query)}
+
+    def to_try_again(self, domain: str, now: datetime, before: datetime) -> set[tuple[str, str]]:
+        """Failed partitions of a domain whose next try has come, of those that begin before an instant; a thousand, those that waited longest first."""
+        query = text(
+            "SELECT e.key, e.cadence, x.partition FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id "
+            "WHERE x.state = 'failed' AND x.next_try <= :now AND x.partition < CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END "
+            "AND e.digest IS NOT NULL AND starts_with(e.key, :domain) ORDER BY x.next_try LIMIT 1000"
+        )
+        numbers = {"hour": index_of(key_of("hourly", before)), "day": index_of(key_of("daily", before))}
+        with self._store.engine.connect() as connection:
+            return {(row.key, key_at(row.cadence, row.partition)) for row in connection.execute(query, {"now": now, "domain": f"{domain}/"} | numbers)}
 
     def update(self, connection: Connection, placed: Sequence[tuple[int, int, Outcome]], run: RunInfo, run_number: int, *, history: bool) -> None:
         """Opens, changes and closes troubles by what a run tells. `placed`: (endpoint number, partition number, outcome), in that order."""
@@ -59,10 +70,10 @@ class Troubles:
         tries, state, again = self._judge(outcome, old, run)
         connection.execute(
             text(
-                "INSERT INTO exceptions (endpoint_id, partition, state, reason, kind, tries, at, next_try, inputs, code, run) "
-                "VALUES (:e, :p, :state, :reason, :kind, :tries, :at, :again, :inputs, :code, :run) ON CONFLICT (endpoint_id, partition) DO UPDATE SET "
+                "INSERT INTO exceptions (endpoint_id, partition, state, reason, kind, tries, at, next_try, inputs, code, run, began) "
+                "VALUES (:e, :p, :state, :reason, :kind, :tries, :at, :again, :inputs, :code, :run, :began) ON CONFLICT (endpoint_id, partition) DO UPDATE SET "
                 "state = excluded.state, reason = excluded.reason, kind = excluded.kind, tries = excluded.tries, at = excluded.at, "
-                "next_try = excluded.next_try, inputs = excluded.inputs, code = excluded.code, run = excluded.run"
+                "next_try = excluded.next_try, inputs = excluded.inputs, code = excluded.code, run = excluded.run, began = excluded.began"
             ),
             {
                 "e": endpoint,
@@ -72,6 +83,7 @@ class Troubles:
                 "kind": outcome.kind,
                 "tries": tries,
                 "at": run.ended_at,
+                "began": run.started_at,
                 "again": again,
                 "inputs": outcome.tried_inputs,
                 "code": outcome.tried_code,
@@ -98,4 +110,4 @@ class Troubles:
 def trouble(row: Any) -> Trouble:
     """A row of `exceptions` joined with its run."""
     inputs = None if row.inputs is None else bytes(row.inputs)
-    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id, row.kind)
+    return Trouble(row.state, row.reason, row.tries, row.at, row.next_try, inputs, row.code, row.run_id, row.kind, row.began)

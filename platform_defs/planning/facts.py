@@ -98,6 +98,7 @@ class Trouble:
         next_try: when the planner may ask again; None: not by itself, only on new input or new code.
         inputs, code: what the try was made with; other ones are worth a new try.
         kind: typed reason, where there is one.
+        began: when the try began, at the latest: what came while it ran was not in it. None: not known, or nothing was tried.
     """
 
     state: TroubleName
@@ -109,6 +110,12 @@ class Trouble:
     code: str | None
     run_id: str
     kind: str | None = None
+    began: datetime | None = None
+
+    @property
+    def came_after(self) -> datetime:
+        """What came later than this was not in the try."""
+        return self.began or self.at
 
     @property
     def changed_outside(self) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from platform_defs.contracts.contract import AsOfInput, Contract
-from platform_defs.contracts.partitions import key_of, keys_between, shift, window_of
+from platform_defs.contracts.partitions import key_of, keys_between, shift, step, window_of
 from platform_defs.planning.closing import GRACE, closing
 from platform_defs.planning.deadlines import past_deadline
 from platform_defs.planning.facts import EndpointFacts, Facts, Pause, Published, Trouble
@@ -19,6 +19,7 @@ from platform_defs.planning.inputs import InputsView, Missing, view_inputs
 from platform_defs.planning.lateness import awaits_reopening, late_rows
 from platform_defs.planning.levels import levels
 from platform_defs.planning.pausing import pause_words, pauses_of
+from platform_defs.planning.retry import RETRY_MINUTES
 from platform_defs.planning.windows import before_start, keys_read
 
 LOOK_BACK = timedelta(hours=48)
@@ -26,12 +27,21 @@ LOOK_BACK = timedelta(hours=48)
 WAVE = timedelta(hours=1)
 # How many levels of readers a wave is looked for below a partition.
 _DEEP = 50
+# From a first failure to the last try after it.
+_RETRIED = timedelta(minutes=sum(RETRY_MINUTES)) + timedelta(minutes=30)
 RECHECK_EVERY = {"hourly": timedelta(hours=1), "daily": timedelta(hours=6)}
 
 
 def first_look(look_back: timedelta = LOOK_BACK) -> timedelta:
     """How long ago a partition may begin that ended within the look-back: who looks at less never sees a day that nobody built yesterday."""
     return look_back + GRACE + timedelta(days=1)
+
+
+def sight(contract: Contract, look_back: timedelta = LOOK_BACK) -> timedelta:
+    """How long ago a partition of it may begin that changes by time alone: a source is asked again for as long as it says, which may be longer than the
+    look-back, and what fails then is tried again."""
+    rechecked = timedelta(seconds=contract.recheck_seconds or 0) + step(contract.cadence) + _RETRIED
+    return max(first_look(look_back), rechecked) if contract.recheck_seconds else first_look(look_back)
 
 
 class PartitionState(StrEnum):
@@ -210,7 +220,7 @@ def _event(round_: _Round, mine: EndpointFacts, partition: str, published: Publi
     policy = contract.lateness
     reopened = mine.reopened.get(partition)
     news = [at for at in (landed.last_sealed_at if landed else None, reopened) if at is not None]
-    moved = trouble is not None and any(at > trouble.at for at in news)
+    moved = trouble is not None and any(at > trouble.came_after for at in news)
     if published is None:
         close = closing(partition, now, round_.facts.receivers, policy.hold_seconds if policy else None)
         if not close.closed:
@@ -292,7 +302,9 @@ def _changed(round_: _Round, contract: Contract, partition: str, published: Publ
         return replace(_built(contract, partition, published), inputs=view.digest)
     words = f"changed since: {_list([name for _, name in changes])}" if changes else "other inputs than it was built from"
     limit = contract.corrections_seconds
-    if limit is not None and changes and all(at > end + timedelta(seconds=limit) for at, _ in changes):
+    # Nothing changed since it was built: then something did while it was, and of that the last change is known.
+    corrected = [at for at, _ in changes] or _last_change(round_, view)
+    if limit is not None and corrected and all(at > end + timedelta(seconds=limit) for at in corrected):
         words += f", after the {limit // 86400} days for which corrections are followed; rebuild it by hand if it matters"
         return Decision(contract.key, partition, PartitionState.OUTDATED, words, inputs=view.digest)
     since = changes[0][0] if changes else published.built_at
@@ -300,6 +312,12 @@ def _changed(round_: _Round, contract: Contract, partition: str, published: Publ
     if held:
         words += "; rebuilt once what it reads has settled"
     return Decision(contract.key, partition, PartitionState.STALE, words, ask=not held, inputs=view.digest, next_look=since + WAVE if held else None)
+
+
+def _last_change(round_: _Round, view: InputsView) -> list[datetime]:
+    """When the content of what is read changed last, if anything of it is known."""
+    published = [round_.facts.endpoints[read.endpoint].published.get(key) for read in view.reads for key in read.keys]
+    return sorted(each.changed_at for each in published if each and each.changed_at)[-1:]
 
 
 # common to the kinds

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.contract import Contract, WindowInput
+from platform_defs.contracts.contract import AsOfInput, Contract, Input
+from platform_defs.contracts.partitions import window_of
 from platform_defs.planning.states import Decision, PartitionState
 from platform_defs.planning.windows import readers_of
 
@@ -22,20 +23,23 @@ _KEPT = (PartitionState.STALE, PartitionState.REFUSED, PartitionState.FAILED, Pa
 
 
 class Readers:
-    """Who reads whom over a window, within one domain: made once for a registry."""
+    """Who reads whom, within one domain: made once for a registry."""
 
     def __init__(self, contracts: Mapping[str, Contract], domain: str) -> None:
-        self._reads: dict[str, list[tuple[Contract, WindowInput]]] = {}
+        self._reads: dict[str, list[tuple[Contract, Input]]] = {}
         for contract in contracts.values():
             if contract.domain != domain:
                 continue
             for item in contract.inputs:
-                if isinstance(item, WindowInput):
-                    self._reads.setdefault(item.endpoint, []).append((contract, item))
+                self._reads.setdefault(item.endpoint, []).append((contract, item))
 
-    def of(self, endpoint: str, partition: str) -> Iterator[Place]:
-        """The partitions of the domain that read this one. Of `as_of` there are none: a newer snapshot makes nothing stale."""
+    def of(self, endpoint: str, partition: str, now: datetime | None = None) -> Iterator[Place]:
+        """The partitions of the domain that read this one, or may. Of a snapshot all that could choose it: a newer one makes nothing stale, but those that
+        have chosen it follow its corrections. `now`: what is not over by then is left out of these."""
         for contract, item in self._reads.get(endpoint, ()):
+            if now is not None and isinstance(item, AsOfInput):  # a snapshot is mostly new, and of those that could choose it most are not over yet
+                age = max(timedelta(), now - window_of(partition).end)
+                item = item.model_copy(update={"within_seconds": min(item.within_seconds, int(age.total_seconds()))})
             for key in readers_of(item, partition, contract.cadence):
                 yield contract.key, key
 

@@ -28,6 +28,7 @@ from platform_defs.contracts.loading import domain_folders, load_domain
 from platform_defs.contracts.resolving import resolve
 from platform_defs.planning.proposals import proposals
 from platform_defs.planning.selection import nearest
+from platform_defs.running import refusal
 from platform_defs.running.home import accepts, wait_until
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
             activate(settings.home, copy)
         for domain in set(applied_domains(settings.home)) - written.copies.keys():
             withdraw(settings.home, domain)
+        if assets.absolute() == settings.assets:
+            refusal.accept(settings.run)  # what was refused when it was saved may have been allowed by hand
     return Report(done.added, done.changed, done.removed, done.version, tuple(notes), tuple(files))
 
 

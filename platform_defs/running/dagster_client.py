@@ -81,6 +81,22 @@ mutation StopSchedule($id: String!) {
 }
 """
 
+_SWITCHES = """
+query Switches {
+  repositoriesOrError {
+    __typename
+    ... on RepositoryConnection {
+      nodes {
+        location { name }
+        schedules { name scheduleState { status } }
+        sensors { name sensorState { status } }
+      }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+
 # Dagster's name for the one repository of a location that is a Definitions object.
 _REPOSITORY = "__repository__"
 
@@ -128,6 +144,16 @@ class BackfillStatus:
         """All assets together."""
         every = self.assets.values()
         return Progress(sum(p.targeted for p in every), sum(p.running for p in every), sum(p.built for p in every), sum(p.failed for p in every))
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A schedule or a sensor (`kind`) of a code location, and whether it ticks."""
+
+    location: str
+    name: str
+    kind: str
+    on: bool
 
 
 class DagsterClient:
@@ -209,6 +235,16 @@ class DagsterClient:
     def cancel(self, backfill_id: str) -> None:
         """Asks Dagster to cancel it; its running runs are interrupted."""
         _good(self.query(_CANCEL, id=backfill_id)["cancelPartitionBackfill"], "CancelBackfillSuccess")
+
+    def switches(self) -> list[Switch]:
+        """All schedules and sensors of the locations that are loaded."""
+        found = _good(self.query(_SWITCHES)["repositoriesOrError"], "RepositoryConnection")
+        return [
+            Switch(node["location"]["name"], each["name"], kind, each[f"{kind}State"]["status"] == "RUNNING")
+            for node in found["nodes"]
+            for kind in ("schedule", "sensor")
+            for each in node[f"{kind}s"]
+        ]
 
     def stop_schedule(self, location: str, name: str) -> None:
         """Switches a schedule off, as its switch in the web pages does; harmless if it is. Raises DagsterRefused if there is none of that name."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from platform_defs.build.processes import served_workspace
 from platform_defs.build.snapshot import applied, applied_domains
-from platform_defs.running import keeper, services, web_pages
+from platform_defs.running import keeper, refusal, services, web_pages
 from platform_defs.running.prepare import chosen_launcher
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
 from resources.settings import Settings
@@ -42,10 +42,15 @@ class Locations:
         self.workspace = served_workspace(settings, applied_domains(settings.home))
 
     def apply(self) -> str | None:
-        """Applies what is in the assets folder now; None if that succeeded, else what was said against it."""
+        """Applies what is in the assets folder now; None if that succeeded, else what was said against it, which `status` tells until one succeeds."""
         command = (sys.executable, "-m", "platform_defs.cli", "apply", "--quiet", "--assets", str(self._settings.assets))
         code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}))
-        return None if code == 0 else words.strip().removeprefix("Error: ")
+        if code == 0:
+            refusal.accept(self._settings.run)
+            return None
+        said = words.strip().removeprefix("Error: ")
+        refusal.refuse(self._settings.run, said)
+        return said
 
     def follow(self) -> list[str]:
         """Starts, reloads and ends code servers until they serve what is applied; the domains it touched."""

@@ -94,10 +94,18 @@ class Children:
         mark: the supervisor's mark, given to every child (see keeper).
         tell: gets a sentence whenever a child died or came back.
         environment: what every child gets beside the supervisor's own environment.
+        changed: gets all process ids by name whenever one is another while they are watched.
     """
 
-    def __init__(self, logs: Path, mark: str, tell: Callable[[str], None], environment: Mapping[str, str] | None = None) -> None:
-        self._logs, self._mark, self._tell, self._environment = logs, mark, tell, environment or {}
+    def __init__(
+        self,
+        logs: Path,
+        mark: str,
+        tell: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+        changed: Callable[[Mapping[str, int]], None] = lambda pids: None,
+    ) -> None:
+        self._logs, self._mark, self._tell, self._environment, self._changed = logs, mark, tell, environment or {}, changed
         self._children: dict[str, _Child] = {}
         self._retired: list[_Child] = []
         self._lock = threading.RLock()
@@ -289,6 +297,7 @@ class Children:
         self._end([child])
 
     def _watch(self) -> None:
+        known = self.pids()
         while not self._stopping.wait(_LOOK_SECONDS):
             with self._lock:
                 if self._stopping.is_set():
@@ -297,6 +306,9 @@ class Children:
                     if not child.starting:
                         self._look_after(child)
                     _bound(self.log_of(child.spec.name))
+            if (now := self.pids()) != known:
+                known = now
+                self._changed(now)
 
     def _look_after(self, child: _Child) -> None:
         now, name = time.monotonic(), child.spec.name

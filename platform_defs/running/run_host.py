@@ -32,7 +32,7 @@ from typing import Any
 
 from platform_defs.running.home import accepts
 from platform_defs.running.processes import die_with_parent
-from platform_defs.running.run_process import started_at
+from platform_defs.running.run_process import PROCESS_TAG, started_at, this_process
 
 # What a run imports late; loaded once here it costs every fork nothing (pandera.pyspark alone is 0.5 s byte-compiled, 2.1 s otherwise).
 PRELOAD = ("dagster._cli.api", "dagster_postgres", "psycopg2", "pandera.pyspark", "pyspark.sql.connect.session", "platform_defs.execution.building")
@@ -200,10 +200,13 @@ def native_threads() -> int:
 
 
 def execute_run(args: str) -> int:
-    """Runs one run from its serialized ExecuteRunArgs; 0 or Dagster's exit code."""
+    """Runs one run from its serialized ExecuteRunArgs; 0 or Dagster's exit code.
+
+    This process says itself that it is the run's, before the run is seen to have started: monitoring fails a started run whose process it does not know.
+    """
     from platform_defs.build import dagster_private
 
-    return dagster_private.execute_run(args)
+    return dagster_private.execute_run(args, {PROCESS_TAG: this_process().words})
 
 
 def serve_code(asked: argparse.Namespace) -> int:

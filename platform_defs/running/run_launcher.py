@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from platform_defs.build.dagster_private import (
     execute_run_args,
     location_name,
 )
-from platform_defs.running.run_process import RunProcess
+from platform_defs.running.run_process import PROCESS_TAG, RunProcess
 from platform_defs.running.run_sockets import ask
 
-PROCESS_TAG = "backline/process"
+# How long a run's process may take to say that it is the run's.
+_KNOWN_SECONDS, _LOOK_SECONDS = 5.0, 0.1
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
@@ -56,18 +58,26 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         return cls(inst_data=inst_data, **config_value)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text."""
+        """Asks the host to fork; raises HostUnavailable, upon which Dagster fails the run with that text.
+
+        Which process that is, it says itself (`run_host`). Said from here, beside a run that starts, it can come too late for a look of Dagster's
+        monitoring, or be lost when the run's start is written over it; monitoring then fails a run with which nothing is wrong.
+        """
         run = context.dagster_run
-        answer = ask(self._folder, location_name(run), {"op": "launch", "args": execute_run_args(self._instance, run)})
-        self._instance.add_run_tags(run.run_id, {PROCESS_TAG: json.dumps(answer)})
+        ask(self._folder, location_name(run), {"op": "launch", "args": execute_run_args(self._instance, run)})
 
     def terminate(self, run_id: str) -> bool:
         """Asks the run's process to stop; False if it is not there (any more)."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
+        until = time.monotonic() + _KNOWN_SECONDS
+        while (process := _process(run)) is None and time.monotonic() < until:  # it was launched this moment, and is about to say so
+            time.sleep(_LOOK_SECONDS)
+            run = self._instance.get_run_by_id(run_id) or run
+        if run.is_finished:
+            return False
         self._instance.report_run_canceling(run)
-        process = _process(run)
         return process is not None and process.send(signal.SIGINT)
 
     @property

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+# The run's tag that says which process executes it.
+PROCESS_TAG = "backline/process"
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,11 @@ class RunProcess:
     pid: int
     started: int
 
+    @property
+    def words(self) -> str:
+        """As the run's tag says it."""
+        return json.dumps(asdict(self))
+
     def alive(self) -> bool:
         """Whether it still runs (a zombie does not)."""
         return self.started != 0 and started_at(self.pid) == self.started
@@ -33,6 +42,11 @@ class RunProcess:
         except ProcessLookupError:
             return False
         return True
+
+
+def this_process() -> RunProcess:
+    """The one that asks."""
+    return RunProcess(os.getpid(), started_at(os.getpid()) or 0)
 
 
 def started_at(pid: int) -> int | None:

@@ -138,7 +138,7 @@ class Supervisor:
             self._mark = mark = uuid.uuid4().hex
             lock.sign(mark)
             surroundings = {"BACKLINE_HOME": str(self._home.root), "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
-            self._children = Children(self._home.logs, mark, lambda words: self._tell("supervisor", "note", words), surroundings)
+            self._children = Children(self._home.logs, mark, lambda words: self._tell("supervisor", "note", words), surroundings, self._note)
             self._start_parts(self._children)
         except BaseException:
             self.stop()
@@ -228,6 +228,12 @@ class Supervisor:
         self._sampler.start()
         threading.Thread(target=self._archive, args=(children,), name="classes", daemon=True).start()
         self.started = True
+
+    def _note(self, pids: Mapping[str, int]) -> None:
+        """What was started again, or loaded anew, is another process now: `run.json` says which."""
+        with contextlib.suppress(OSError):  # a disk that takes nothing: told by whatever else needs it
+            self._settings = self.settings.model_copy(update={"processes": dict(pids)})
+            self._settings.write()
 
     @staticmethod
     def _archive(children: Children) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from sqlalchemy import text
 
 from platform_defs.contracts import Schema, T, field
 from platform_defs.contracts.loading import Declared
@@ -22,8 +27,9 @@ from platform_defs.execution.platform import Cancelled, Work
 from platform_defs.execution.results import Failure, FailureKind, PartitionResult
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake import delta_log
+from platform_defs.lake.engine import EngineError
 from platform_defs.ledger.leases import Fence
-from resources.spark import SparkEngines
+from resources.spark import SparkEngine, SparkEngines
 from tests.spark.execution.contracts import column
 from tests.spark.execution.workshop import Workshop, same
 
@@ -138,6 +144,80 @@ def test_a_dead_runs_work_is_stopped_before_anything_is_computed(shop: Workshop,
     assert not thread.is_alive()
     assert ended
     assert leases.abandoned() == []
+
+
+# A builder whose commits take half a second a row: killed in one, its write goes on in the server.
+KILLED = """
+import sys
+from pathlib import Path
+from pyspark.sql import functions as F
+from platform_defs.execution import publishing
+from platform_defs.ledger import Ledger
+from resources.spark import SparkEngines
+from tests.spark.execution.test_concurrency import EVENTS, H0, Plays, counted
+from tests.spark.execution.workshop import Workshop, same
+spark, ledger, folder, run = sys.argv[1:]
+shop = Workshop.at(Path(folder), SparkEngines(spark, spark), Ledger(ledger))
+shop.contracts.update(shop.platform.ledger.registry.current())
+plays = shop.declare(counted, Plays, [same("played", EVENTS)])
+publish = publishing.publish
+
+def slowly(session, contract, path, staged, *rest):
+    slow = "plays + length(coalesce(java_method('java.lang.Thread', 'sleep', 500L), ''))"
+    print("commits", flush=True)
+    return publish(session, contract, path, staged.coalesce(1).withColumn("plays", F.expr(slow)), *rest)
+
+publishing.publish = slowly
+shop.build(plays, H0, run=run)
+print("done", flush=True)
+"""
+
+
+def fence_of(shop: Workshop) -> int:
+    """Of the lease that is held on the first hour."""
+    with shop.platform.ledger.store.engine.connect() as connection:
+        return int(connection.execute(text("SELECT fence FROM leases")).scalar_one())
+
+
+def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(shop: Workshop, plays: Declared, spark_server: str, tmp_path: Path) -> None:
+    leases, dead = shop.platform.ledger.leases, f"run-{uuid.uuid4()}"
+    shop.fill(EVENTS, {H0: [(f"t{number:02}",) for number in range(60)]})
+    url = shop.platform.ledger.store.engine.url.render_as_string(hide_password=False)
+    arguments = [sys.executable, "-c", KILLED, spark_server, url, str(tmp_path), dead]
+    killed = subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == b"commits\n"
+    with ThreadPoolExecutor(1) as somebody:  # who asks for a session has it as the active one of his thread
+        watching: Any = somebody.submit(SparkEngine(spark_server, "lake").session, dead).result()
+
+        def writes() -> bool:
+            return any(each.state == each.OPERATION_STATE_RUNNING for each in watching.client._get_operation_statuses().operation_statuses)
+
+        while not writes():
+            time.sleep(0.05)
+        killed.kill()
+        killed.wait()
+        killed.stdout.close()
+        former = fence_of(shop)
+
+        # Nobody has said that it has ended: it is waited for. Then somebody has, and its write goes on still.
+        waited = build(shop.work(plays, H0), shop.platform, wait_seconds=0.2)[0]
+        assert (waited.outcome, waited.waiting_for) == ("waiting", (f"run {dead}",))
+        assert writes()
+        leases.end_run(dead)
+        work = shop.work(plays, H0)
+        (result,) = build(work, shop.platform)
+    assert result.outcome == "published"
+    with pytest.raises(EngineError, match="took over its lease"):  # its session is ended: nothing can come from it any more
+        SparkEngine(spark_server, "lake").session(dead)
+    (entry,) = [entry for entry in delta_log.entries(shop.platform.lake.table(KEY)) if entry.operation == "WRITE"]
+    assert entry.signature is not None
+    assert (entry.signature["run"], entry.signature["keys"]) == (work.run_id, [H0])
+    assert entry.signature["fence"] > former
+    version = shop.platform.ledger.partitions.published(KEY, [H0])[H0]
+    assert (version.run_id, version.version, version.rows) == (work.run_id, entry.version, 60)
+    assert [row["plays"] for row in shop.rows()] == [1] * 60
+    assert (leases.abandoned(), leases.of_run(work.run_id)) == ([], {})
 
 
 def test_a_lease_lost_after_computing_publishes_nothing_and_finds_what_the_other_built(shop: Workshop, plays: Declared) -> None:

@@ -32,6 +32,7 @@ BUTTONS = {
     "Force termination": f"{CONCURRENCY}::test_a_force_cancelled_run_that_wakes_after_another_published_is_refused",
     "A run's process is killed": f"{CONCURRENCY}::test_a_dead_runs_work_is_stopped_before_anything_is_computed",
     "Re-execute from failure": f"{GRAPHQL}::test_one_refused_hour_is_shown_and_built_again_from_failure",
+    "Switch a schedule or a sensor off, in Automation": "tests/system/running/test_up.py::test_a_schedule_that_is_switched_off_is_named",
     "Wipe materializations, Delete a run": f"{TICKS}::test_what_dagster_is_made_to_forget_is_not_built_again",
 }
 HELD = {

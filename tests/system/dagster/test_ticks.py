@@ -291,6 +291,20 @@ def test_an_hour_before_the_look_back_is_left_to_people(world: World) -> None:
     assert not tick.asset_events
 
 
+def test_what_failed_long_ago_is_tried_again_when_its_time_has_come(world: World) -> None:
+    """A backfill's hour, days beyond what schedules look at: a passing error is said to be tried again by itself, and is."""
+    old = "2024-10-02T07"
+    world.land(old, 5)
+    world.sensor()
+    contract = world.ledger.registry.current()[PLAYED]
+    failed = Outcome(PLAYED, old, "failed", reason="Spark does not answer", code=contract.code_version)
+    world.ledger.partitions.record([failed], RunInfo("run", "range", world.now, world.now))
+    assert not world.sensor().run_requests
+    world.now += timedelta(minutes=6)
+    assert asked(world.sensor().run_requests) == {(PLAYED, old, old)}
+    assert not world.sensor().run_requests
+
+
 def test_windows_reach_their_readers_in_their_own_domain(world: World, tmp_path: Path) -> None:
     contracts = {contract.key: contract for contract in (*world.domain.contracts, *loaded(tmp_path, "sales").contracts)}
     assert readers(contracts, "music", PLAYED, "2024-10-10T03") == {(PLAYS, "2024-10-10T03")}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from platform_defs.running import keeper
+from platform_defs.running.dagster_client import DagsterClient
 from platform_defs.running.home import HomeLock, wait_until
 from resources.settings import Settings, run_file
 from tests.fixtures.scan import holding
@@ -113,14 +114,30 @@ def test_a_saved_file_is_live_and_a_broken_one_changes_nothing(up: Up) -> None:
     assert wait_until(lambda: "the saved files are not applied" in up.said, PATIENCE)
     assert "assets/shop/events.py:" in up.said
     assert up.takes("shop/order_returned")
+    assert "assets/shop/events.py:" in up.json("status")["services"]["refused"]
+    assert "the saved files are not applied" in up.run("status").stdout
     up.events.write_text(MORE)
+    assert wait_until(lambda: up.json("status")["services"]["refused"] is None, PATIENCE, pause=1.0)
 
 
 def test_a_part_that_is_killed_comes_back(up: Up) -> None:
-    os.kill(Settings.load(up.home, environ={}).processes["collector"], signal.SIGKILL)
+    killed = Settings.load(up.home, environ={}).processes["collector"]
+    os.kill(killed, signal.SIGKILL)
     assert wait_until(lambda: "collector started again" in up.said, PATIENCE)
     assert "collector died (killed by SIGKILL)" in up.said
+    assert wait_until(lambda: Settings.load(up.home, environ={}).processes["collector"] != killed, PATIENCE)
     assert up.run("send", "shop/order_placed", "-", given='{"item": "tea", "amount": 1}').returncode == 0
+
+
+def test_a_schedule_that_is_switched_off_is_named(up: Up) -> None:
+    assert up.json("status")["services"]["switched_off"] == []
+    with DagsterClient(str(Settings.load(up.home, environ={}).dagster_url)) as dagster:
+        dagster.stop_schedule("shop", "shop_retention")
+    told = up.json("status")["services"]["switched_off"]
+    assert [(each["kind"], each["name"], each["undone"]) for each in told] == [
+        ("schedule", "shop_retention", "nothing of shop is dropped when its time is over")
+    ]
+    assert "schedule shop_retention is switched off" in up.run("status").stdout.replace("\n", " ")
 
 
 def test_planted_values_reach_tables_and_outputs_as_pseudonyms(up: Up) -> None:

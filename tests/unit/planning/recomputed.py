@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from platform_defs.contracts.contract import AsOfInput, Contract, Input
 from tests.unit.planning.simulated import hashed
@@ -16,24 +17,36 @@ _SIZE = {"hourly": timedelta(hours=1), "daily": timedelta(days=1)}
 _FORM = {"hourly": "%Y-%m-%dT%H", "daily": "%Y-%m-%d"}
 
 
+@lru_cache(maxsize=1 << 14)
 def begins(partition: str) -> datetime:
     """First instant of an hour, a day, or a `start`."""
     return datetime.strptime(partition, _FORM["hourly" if "T" in partition else "daily"]).replace(tzinfo=UTC)
 
 
+def ends(partition: str) -> datetime:
+    """The instant after an hour or a day."""
+    return begins(partition) + _SIZE["hourly" if "T" in partition else "daily"]
+
+
 def places_read(contract: Contract, partition: str, contracts: Mapping[str, Contract], pins: Mapping[str, str]) -> list[tuple[str, str]]:
     """The partitions of its inputs, as (endpoint, key). Of snapshots the one that was chosen, if it may be read at all."""
-    found = []
-    for item in contract.inputs:
-        read = contracts[item.endpoint]
-        first, end = _span(item, contract, partition)
-        size = _SIZE[read.cadence]
-        at = max(first, begins(read.start))
-        while at + size <= end:
-            key = at.strftime(_FORM[read.cadence])
-            if not isinstance(item, AsOfInput) or pins.get(item.param) == key:
-                found.append((item.endpoint, key))
-            at += size
+    return [
+        (endpoint, key)
+        for item in contract.inputs
+        for endpoint, key in candidates(item, contract, partition, contracts)
+        if not isinstance(item, AsOfInput) or pins.get(item.param) == key
+    ]
+
+
+def candidates(item: Input, contract: Contract, partition: str, contracts: Mapping[str, Contract]) -> list[tuple[str, str]]:
+    """All that one input may read."""
+    found, read = [], contracts[item.endpoint]
+    first, end = _span(item, contract, partition)
+    size = _SIZE[read.cadence]
+    at = max(first, begins(read.start))
+    while at + size <= end:
+        found.append((item.endpoint, at.strftime(_FORM[read.cadence])))
+        at += size
     return found
 
 

@@ -29,12 +29,13 @@ class Collector:
 
 @dataclass
 class Request:
-    """An open request and the run that serves it."""
+    """An open request, the run that serves it, and the reason there was for each of its partitions."""
 
     id: int
     plan: RunRequestPlan
     opened: datetime
     run: int | None = None
+    reasons: dict[Place, tuple[object, ...]] = field(default_factory=dict)
 
     @property
     def places(self) -> list[Place]:
@@ -51,7 +52,7 @@ class Job:
     """A partition as a run found it when it started.
 
     Attributes:
-        rows: of an event hour: what was sealed then. moved: whether its input is another than that of the version before. code: it was built by.
+        rows: of an event hour: what was sealed then. read: of each partition it reads, what it found. code: it was built by.
     """
 
     place: Place
@@ -59,8 +60,9 @@ class Job:
     content: bytes
     pins: dict[str, str]
     rows: tuple[tuple[int, datetime], ...]
-    moved: bool
+    read: dict[Place, bytes | None]
     code: str
+    began: datetime
 
 
 @dataclass
@@ -92,7 +94,7 @@ def drawn_contracts(dice: random.Random) -> list[Contract]:
         settle = dice.choice([(HOUR, 6 * HOUR), (HOUR, 3 * HOUR, 9 * HOUR), (HOUR, 9 * HOUR), (0,)])
         policy = lateness(settle, dice.choice([0.05, 0.3]), dice.choice([None, 2 * HOUR, 2 * HOUR]))
         made.append(event(f"{dice.choice('ab')}/e{number}", start="2026-10-01", lateness=policy, tier=dice.choice(tiers)))
-    source = endpoint("a/source", kind="source", cadence="daily", start="2026-09-30", recheck_seconds=dice.choice([None, DAY]))
+    source = endpoint("a/source", kind="source", cadence="daily", start="2026-09-29", recheck_seconds=dice.choice([None, DAY]))
     made.append(source)
     for number in range(dice.randint(2, 6)):
         daily = dice.random() < 0.3
@@ -102,7 +104,7 @@ def drawn_contracts(dice: random.Random) -> list[Contract]:
             first = dice.choice([0, 0, 0, -1, -2])
             unit = "hours" if read.cadence == "hourly" else "days"
             inputs.append(reads(read.key, first, dice.choice([0, 0, 1]) if unit == "hours" else 0, unit))
-        if dice.random() < 0.2:
+        if dice.random() < 0.4:
             inputs.append(as_of("a/source", 3))
         key = f"{dice.choice('ab')}/x{number}"
         if dice.random() < 0.2:
@@ -114,7 +116,7 @@ def drawn_contracts(dice: random.Random) -> list[Contract]:
                 cadence="daily" if daily else "hourly",
                 start="2026-10-01",
                 tier=dice.choice(tiers),
-                corrections_seconds=dice.choice([None, None, DAY]),
+                corrections_seconds=dice.choice([None, 8 * HOUR, DAY]),
             )
         )
     return made

@@ -10,24 +10,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from platform_defs.contracts.partitions import index_of, key_of, window_of
+from platform_defs.contracts.partitions import index_of, key_of, keys_between, window_of
 from platform_defs.planning.facts import Counts, Landed, Pause, Published, Receiver, Trouble
 from platform_defs.planning.gaps import Graph, OpenTrouble, Ranges, Span, Standing, gaps
 from platform_defs.planning.inputs import view_inputs
 from platform_defs.planning.lateness import PARK_EVERY
-from platform_defs.planning.requests import Room, plan_tick
+from platform_defs.planning.requests import plan_tick
 from platform_defs.planning.retry import next_try
-from platform_defs.planning.states import Decision, PartitionState, decide, first_look
+from platform_defs.planning.states import Decision, decide, first_look, sight
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place, Readers, unsettled
-from tests.unit.planning.recomputed import computed
+from platform_defs.planning.windows import first_key
+from tests.unit.planning.reasons import Try
+from tests.unit.planning.recomputed import computed, ends
 from tests.unit.planning.simulated import Collector, Job, Request, Run, hashed
-from tests.unit.planning.simulation_holds import LOOK_BACK, Held
+from tests.unit.planning.simulation_holds import BEGUN, LOOK_BACK, Held
 from tests.unit.planning.world import at
 
 LOST_AFTER = timedelta(minutes=5)
 SLOTS = 6
-_TROUBLE = (PartitionState.REFUSED, PartitionState.STUCK, PartitionState.FAILED)
 SWEPT = 2
 
 
@@ -53,6 +54,7 @@ class Simulation(Held):
                 self._backfill()
         # What came beyond the last settle age is looked at once a day.
         self.now += PARK_EVERY
+        self.owed.clear()
         rest = self.now + timedelta(hours=4)
         latest = rest + timedelta(hours=8)
         self.pace = timedelta(minutes=5)  # the newest hour goes through all levels before the next one ends
@@ -68,14 +70,15 @@ class Simulation(Held):
         self.now += self.pace
         if arrivals:
             self._arrive()
-        self._seal()
         if self.storm:
             self._misfortune()
+        self._seal()
         self._work()
         self._expire()
         crash = self.storm and self.dice.random() < 0.05
         self._schedules(crash)
         self._late(self.storm and self.dice.random() < 0.05)
+        self.check_owed()
         self.check_accounts()
 
     def _arrive(self) -> None:
@@ -155,10 +158,12 @@ class Simulation(Held):
         self._in_flight()
         far = self.now - first_look(LOOK_BACK) + timedelta(days=1)
         wanted: dict[str, list[Place]] = {}
-        for each in decide(self._facts(self.world.facts, at(0)), self.now, LOOK_BACK):
-            never = each.partition not in self.world.published(each.endpoint)
-            if (never or each.state in _TROUBLE) and window_of(each.partition).start < far:
-                wanted.setdefault(each.endpoint, []).append((each.endpoint, each.partition))
+        for key, facts in self.world.facts.items():
+            troubled = self.world.troubles(key)
+            for partition in keys_between(first_key(facts.contract), key_of(facts.cadence, far)):
+                never = partition not in self.world.published(key)
+                if (never or partition in troubled) and partition not in facts.in_flight and window_of(partition).start < far and ends(partition) <= self.now:
+                    wanted.setdefault(key, []).append((key, partition))
         for places in wanted.values():
             self.numbers += 1
             self.runs[self.numbers] = Run(self.numbers, None, places, forced=False)
@@ -200,7 +205,7 @@ class Simulation(Held):
             if old is not None and digest == old.inputs and not forced:
                 self._skip(place)
                 return None
-            return Job(place, digest, hashed("rows", *sorted(kept)), {}, rows, old is None or digest != old.inputs, contract.code_version)
+            return Job(place, digest, hashed("rows", *sorted(kept)), {}, rows, {}, contract.code_version, self.now)
         pins = dict(old.pins) if old is not None and not forced else None
         view = view_inputs(contract, partition, self.world.contracts, self.world.content, pins)
         if not view.complete:
@@ -214,13 +219,15 @@ class Simulation(Held):
             content = computed(contract, partition, self.world.contracts, view.pins, self.world.content)
         if content is None:
             raise self.broken(f"{key} {partition} is built before its inputs are complete")
-        return Job(place, view.digest, content, dict(view.pins), (), old is None or view.digest != old.inputs, contract.code_version)
+        read = self.reasons.read(contract, partition, view.pins)
+        return Job(place, view.digest, content, dict(view.pins), (), read, contract.code_version, self.now)
 
     def _skip(self, place: Place) -> None:
         """As the ledger does for a build that finds its partition current."""
         key, partition = place
         self.world.published(key)[partition] = replace(self.world.published(key)[partition], seen_at=self.now)
         self.world.troubles(key).pop(partition, None)
+        self.stories[place].current(self.now)
 
     def _finish(self, run: Run) -> None:
         for job in run.jobs:
@@ -232,12 +239,20 @@ class Simulation(Held):
         contract = self.world.facts[key].contract
         self.built[job.place] += 1
         old = self.world.published(key).get(partition)
-        if run.request is None or not job.moved:
-            self.allowed[job.place] += 1  # a person's
+        story = self.stories[job.place]
+        if run.request is None:
+            story.asked += 1
+        else:
+            reason = self.requests[run.request].reasons[job.place]
+            self._hold(reason not in story.spent, f"{job.place} is built again for {reason}")
+            story.spent.add(reason)
         roll = self.dice.random() if self.storm else 1.0
-        state = "failed" if roll < 0.06 else "refused" if roll < 0.09 else "stuck" if roll < 0.11 else "published"
+        state = "failed" if roll < (0.4 if contract.kind == "source" else 0.06) else "refused" if roll < 0.09 else "stuck" if roll < 0.11 else "published"
+        one = Try(job.began, self.now, state, job.code, job.pins, job.read, len(job.rows), failures=1)
+        if story.last is not None and story.last.state in ("failed", "stuck") and state != "refused" and one.like(story.last):
+            one = replace(one, failures=story.last.failures + 1)
+        story.tried(one)
         if state != "published":
-            self.allowed[job.place] += 1  # what is tried again
             before = self.world.troubles(key).get(partition)
             same = before is not None and before.state in ("failed", "stuck") and (before.inputs, before.code) == (job.digest, job.code)
             tries = before.tries + 1 if same and before and state != "refused" else 1
@@ -245,15 +260,13 @@ class Simulation(Held):
             if state == "failed" and again is None:
                 state = "stuck"
             self.world.troubles(key)[partition] = Trouble(
-                state, f"it {state}", tries, self.now, again, job.digest, job.code, str(run.id)  # type: ignore[arg-type]
+                state, f"it {state}", tries, self.now, again, job.digest, job.code, str(run.id), began=job.began  # type: ignore[arg-type]
             )  # fmt: skip
             return
         self.world.troubles(key).pop(partition, None)
         changed = old is None or old.content != job.content
         counts = None
         if contract.kind == "event":
-            self.check_closed(job, old)
-            self.first_took.setdefault(job.place, len(job.rows))
             kept = len(self._kept(contract, job.rows, old))
             counts = Counts(landed=len(job.rows), good=kept, parked=len(job.rows) - kept)
         self.world.published(key)[partition] = Published(
@@ -272,16 +285,12 @@ class Simulation(Held):
         )
         if changed:
             self.changes.append(("content", job.place))
-            if old is not None:
-                self.moves[job.place] += 1
+            self.moved[job.place].append(self.now)
 
     def _end(self, run: Run) -> None:
         self.runs.pop(run.id)
         if run.request is not None:
             self.requests.pop(run.request, None)
-        if run.ends is None or run.ends > self.now:  # it died: whatever it would have built may be asked for again
-            for place in run.places:
-                self.allowed[place] += 1
 
     # ticks
 
@@ -308,7 +317,11 @@ class Simulation(Held):
         since = self.now - first_look(LOOK_BACK)
         share = swept(self.world.facts, at(0) + timedelta(minutes=(self.now - at(0)) // self.pace), SWEPT)
         rest = [key for key in self.world.facts if key not in share]
-        decisions = decide(self._facts(share, since), self.now, LOOK_BACK) + gaps(self.graph, self._standing(rest, since), self.now, LOOK_BACK)
+        far = {key: reach for key in share if (reach := sight(self.world.facts[key].contract, LOOK_BACK)) > first_look(LOOK_BACK)}
+        decisions = decide(self._facts([key for key in share if key not in far], since), self.now, LOOK_BACK)
+        for key, reach in far.items():
+            decisions += decide(self._facts([key], self.now - reach), self.now, LOOK_BACK)
+        decisions += gaps(self.graph, self._standing(rest, since), self.now, LOOK_BACK)
         self._ask(decisions, crash)
         if not crash:
             self.check_all_due_is_asked(since)
@@ -316,16 +329,20 @@ class Simulation(Held):
     def _late(self, crash: bool) -> None:
         kept = (self.read, set(self.pending), dict(self.later))
         touched = self.pending | {place for place, when in self.later.items() if when <= self.now}
+        old = self.now - first_look(LOOK_BACK)
+        for key in self.world.facts:
+            tried = [each for each, trouble in self.world.troubles(key).items() if trouble.next_try is not None and trouble.next_try <= self.now]
+            touched |= {(key, each) for each in tried if window_of(each).start < old}
         readers = {domain: Readers(self.world.contracts, domain) for domain in "ab"}
         for kind, place in self.changes[self.read :]:
             if kind == "landed":
                 touched.add(place)
             else:
                 for each in readers.values():
-                    touched.update(each.of(*place))
+                    touched.update(each.of(*place, self.now))
         self.read = len(self.changes)
         self._in_flight()
-        decisions = decide(self._facts(sorted({key for key, _ in touched}), at(0)), self.now, LOOK_BACK, only=touched)
+        decisions = decide(self._facts(sorted({key for key, _ in touched}), BEGUN), self.now, LOOK_BACK, only=touched)
         self._ask(decisions, crash)
         left = unsettled(decisions, self.now)
         self.pending = set(left.soon)
@@ -334,17 +351,14 @@ class Simulation(Held):
             self.read, self.pending, self.later = kept
 
     def _ask(self, decisions: list[Decision], crash: bool) -> None:
-        for each in decisions:
-            if each.ask:
-                self.check_may_be_asked(each)
-        plans = plan_tick(decisions, self.world.contracts, self.graph.level, Room())
-        asked = [place for plan in plans for place in plan.places]
-        self._hold(len(asked) == len(set(asked)), f"asked for twice in one tick: {asked}")
-        self._hold(set(asked) == {(each.endpoint, each.partition) for each in decisions if each.ask}, "plans are not what was decided")
+        asked = [each for each in decisions if each.ask]
+        reasons = {(each.endpoint, each.partition): self.check_may_be_asked(each) for each in asked}
+        plans = plan_tick(decisions, self.world.contracts, self.graph.level, self.room)
+        self.check_served(asked, plans)
         for plan in plans:
             self.check_shape(plan)
             self.numbers += 1
-            request = Request(self.numbers, plan, self.now)
+            request = Request(self.numbers, plan, self.now, reasons={place: reasons[place] for place in plan.places})
             self.requests[request.id] = request
             if not (crash and self.dice.random() < 0.5):
                 self.numbers += 1

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.contracts.partitions import keys_between, window_of
-from platform_defs.planning.closing import GRACE
+from platform_defs.contracts.partitions import keys_between, shift, window_of
 from platform_defs.planning.facts import Facts, InFlight, Pause, Published
 from platform_defs.planning.gaps import Graph
-from platform_defs.planning.inputs import view_inputs
-from platform_defs.planning.lateness import PARK_EVERY, is_parked
-from platform_defs.planning.requests import MAX_ASSETS, MAX_KEYS, RunRequestPlan
+from platform_defs.planning.lateness import is_parked
+from platform_defs.planning.requests import MAX_ASSETS, MAX_KEYS, Room, RunRequestPlan
 from platform_defs.planning.states import Decision, PartitionState, decide
 from platform_defs.planning.sweep import swept
 from platform_defs.planning.touched import Place
-from tests.unit.planning.recomputed import computed
-from tests.unit.planning.simulated import Broken, Collector, Job, Request, Run, drawn_contracts, hashed
+from platform_defs.planning.windows import first_key
+from tests.unit.planning.reasons import Reason, Reasons, Story
+from tests.unit.planning.recomputed import computed, ends
+from tests.unit.planning.simulated import Broken, Collector, Request, Run, drawn_contracts, hashed
 from tests.unit.planning.world import World, at
 
-LOOK_BACK = timedelta(hours=30)
+LOOK_BACK = timedelta(hours=12)
+# Nothing has a partition before.
+BEGUN = at(-72)
+# A rebuild waits as long for its wave. Beside that a tick may crash, and what was paused is looked at again after a while.
+WAVE = timedelta(hours=1)
+# As many runs as no tick here asks for.
+ROOMY = 100
+# Of a partition's neighbours one in so many is looked at in a step.
+SHARES = 12
 
 
 class Held:
@@ -49,13 +57,16 @@ class Held:
         self.pending: set[Place] = set()
         self.later: dict[Place, datetime] = {}
         self.built: Counter[Place] = Counter()
-        self.allowed: Counter[Place] = Counter()
-        self.moves: Counter[Place] = Counter()
-        self.first_took: dict[Place, int] = {}
+        self.stories: defaultdict[Place, Story] = defaultdict(Story)
+        self.moved: defaultdict[Place, list[datetime]] = defaultdict(list)
+        self.owed: dict[Place, datetime] = {}
+        self.ended: dict[str, list[str]] = {}
+        self.steps = 0
+        self.reasons = Reasons(lambda: self.world.contracts, self.stories, self.world.content, self._sealed, self.moved, self.collectors, LOOK_BACK)
         self.numbers = 0
+        self.room = Room(self.dice.choice([ROOMY, ROOMY, 3]))
         self.held_until = self.now
         self.storm = True
-        self.ticked_at = self.now
 
     def _facts(self, asked: Iterable[str], since: datetime) -> Facts:
         return Facts(since, self.now, tuple(asked), self.world.facts, tuple(self.world.receivers), tuple(self.pauses))
@@ -64,6 +75,9 @@ class Held:
         assert contract.lateness is not None
         first = old.first_built_at if old else None
         return [number for number, sealed_at in rows if not is_parked(contract.lateness, first, sealed_at)]
+
+    def _sealed(self, place: Place) -> int:
+        return len(self.sealed.get(place, ()))
 
     def _in_flight(self) -> None:
         for facts in self.world.facts.values():
@@ -91,34 +105,61 @@ class Held:
         self._hold({(contracts[key].domain, contracts[key].cadence) for key in plan.endpoints} == {(plan.domain, plan.cadence)}, f"mixed: {plan}")
         self._hold(len({self.graph.level[key] for key in plan.endpoints}) == 1, f"of several levels: {plan}")
 
-    def check_may_be_asked(self, each: Decision) -> None:
-        contract = self.world.facts[each.endpoint].contract
+    def check_may_be_asked(self, each: Decision) -> Reason:
+        """The reason there is for it, which no build of it was made for before."""
+        place = (each.endpoint, each.partition)
         self._hold(each.partition not in self.world.facts[each.endpoint].in_flight, f"asked for while it is in flight: {each}")
-        self._hold(window_of(each.partition).end <= self.now, f"asked for before its end: {each}")
-        self._hold(not any(pause.name in (contract.key, contract.domain) for pause in self.pauses), f"asked for though paused: {each}")
-        if contract.kind == "endpoint":
-            published = self.world.published(each.endpoint).get(each.partition)
-            pins = published.pins if published else None
-            view = view_inputs(contract, each.partition, self.world.contracts, self.world.content, pins)
-            self._hold(view.complete, f"asked for with missing inputs: {each}")
+        self._hold(not self._paused(each.endpoint), f"asked for though paused: {each}")
+        reason = self.reasons.find(place, self.now)
+        if reason is None:
+            raise self.broken(f"asked for without a reason: {each}; {self.stories[place]}")
+        self._hold(reason not in self.stories[place].spent, f"asked for again for {reason}: {each}")
+        return reason
 
-    def check_closed(self, job: Job, old: Published | None) -> None:
-        """A first build leaves out nothing that a live receiver holds, unless the hold is over."""
-        key, hour = job.place
-        policy = self.world.facts[key].contract.lateness
-        assert policy is not None
-        over = policy.hold_seconds is not None and self.now >= window_of(hour).end + GRACE + timedelta(seconds=policy.hold_seconds)
-        if old is None and not over:
-            silent = [
-                each.name
-                for each in self.collectors
-                if not each.lost and not each.alive and (each.sealed_until is None or each.sealed_until < window_of(hour).end)
-                and any((event_, hour_) == (key, hour) for event_, hour_, _ in each.log)
-            ]  # fmt: skip
-            self._hold(not silent or bool(self.storm), f"{key} {hour} was built without {silent}")
+    def check_served(self, asked: list[Decision], plans: list[RunRequestPlan]) -> None:
+        """All that was decided, each once; where there is no room for all of it, no tier goes without."""
+        places = [place for plan in plans for place in plan.places]
+        wanted = {(each.endpoint, each.partition) for each in asked}
+        self._hold(len(places) == len(set(places)), f"asked for twice in one tick: {places}")
+        if len(plans) < self.room.runs:
+            self._hold(set(places) == wanted, "plans are not what was decided")
+            return
+        self._hold(len(plans) <= self.room.runs and set(places) <= wanted, "plans are more than there is room for, or than was decided")
+        tiers = {self.world.facts[each.endpoint].contract.tier for each in asked}
+        self._hold({plan.tier for plan in plans} == tiers, f"of the tiers {sorted(tiers)} one is served nothing")
+
+    def check_owed(self) -> None:
+        """What there is a reason to build is asked for before long. Each partition is looked at now and then, the newest more often than the old."""
+        self.steps += 1
+        for place in [*self.owed, *self._looked_at()]:
+            key, partition = place
+            busy = partition in self.world.facts[key].in_flight or self._paused(key)
+            reason = None if busy else self.reasons.owed(place, self.now)
+            if reason is None:
+                self.owed.pop(place, None)
+                continue
+            since = self.owed.setdefault(place, self.now)
+            # Above the bound only high tier is promised anything, and that within 20 ticks of two at each step.
+            tight = self.room.runs < ROOMY
+            if not tight or self.world.facts[key].contract.tier == "high":
+                most = 6 * self.pace + (WAVE if reason[0] == "changed input" else timedelta()) + (10 * self.pace if tight else timedelta())
+                self._hold(self.now - since <= most, f"{key} {partition} is not asked for since {since:%d %H:%M}: {reason}")
+
+    def _looked_at(self) -> Iterable[Place]:
+        for key, facts in self.world.facts.items():
+            keys = self.ended.setdefault(key, [])
+            following = first_key(facts.contract) if not keys else shift(keys[-1], 1)
+            if ends(following) <= self.now:
+                keys.append(following)
+            yield from ((key, each) for each in keys[-4:] + keys[-72 + self.steps % SHARES :: SHARES])
+
+    def _paused(self, key: str) -> bool:
+        return any(pause.name in (key, key.partition("/")[0]) for pause in self.pauses if pause.until is None or pause.until > self.now)
 
     def check_all_due_is_asked(self, since: datetime) -> None:
-        """There is always room here: whatever is due by the judgement of single partitions is in flight once a tick is over."""
+        """Where there is room for all, whatever is due by the judgement of single partitions is in flight once a tick is over."""
+        if self.room.runs < ROOMY or self.dice.random() < 0.5:
+            return
         for each in decide(self._facts(swept(self.world.facts, self.now + timedelta(hours=1), 1), since), self.now, LOOK_BACK):
             self._hold(not (each.ask and each.state is PartitionState.DUE), f"due and not asked for: {each}")
 
@@ -137,11 +178,11 @@ class Held:
         """All calm: what can be built is built from what its inputs hold, nothing is in flight, and nobody built more than there was reason to."""
         self._hold(not self.runs and not self.requests, f"still in flight: {[each.places for each in self.runs.values()][:2]}")
         self._in_flight()
-        for each in decide(self._facts(self.world.facts, at(0)), self.now, LOOK_BACK):
+        for each in decide(self._facts(self.world.facts, BEGUN), self.now, LOOK_BACK):
             self._settled(each)
         for place, number in self.built.items():
-            most = 1 + self.allowed[place] + self._reasons(place)
-            self._hold(number <= most, f"{place} was built {number} times, {most} are explained")
+            story = self.stories[place]
+            self._hold(number == story.asked + len(story.spent), f"{place} was built {number} times, {story.asked} of them a person's: {story.spent}")
 
     def _settled(self, each: Decision) -> None:
         contract, published = self.world.facts[each.endpoint].contract, self.world.published(each.endpoint).get(each.partition)
@@ -166,31 +207,3 @@ class Held:
         elif contract.kind == "endpoint":
             fresh = computed(contract, each.partition, self.world.contracts, published.pins, self.world.content)
             self._hold(published.content == fresh, f"holds other than what its inputs give now: {each}")
-
-    def _reasons(self, place: Place) -> int:
-        """How often a rebuild had a reason: of an event hour each settle age, crossing of its share and daily visit; of what reads, each change it reads."""
-        key, partition = place
-        contract = self.world.facts[key].contract
-        if contract.kind == "event":
-            return self._late_reasons(contract, place)
-        if contract.kind == "source":
-            return int((self.now - window_of(partition).end) / timedelta(hours=1))
-        view = view_inputs(contract, partition, self.world.contracts, self.world.content, None)
-        found = sum(self.moves[read.endpoint, each] for read in view.reads for each in read.keys)
-        return found + sum(1 for read in view.reads if read.pinned)
-
-    def _late_reasons(self, contract: Contract, place: Place) -> int:
-        version = self.world.published(place[0]).get(place[1])
-        policy = contract.lateness
-        if version is None or version.first_built_at is None or policy is None:
-            return 0
-        rows = self.sealed.get(place, [])
-        taken, waiting, crossings = self.first_took.get(place, len(rows)), 0, 0
-        late = sorted(Counter(sealed_at for _, sealed_at in rows[taken:]).items())
-        if 0 in policy.settle_seconds:
-            return len(late)
-        for _, more in late:
-            waiting += more
-            if waiting > policy.share * taken:
-                crossings, taken, waiting = crossings + 1, taken + waiting, 0
-        return len(policy.settle_seconds) + crossings + (self.now - version.first_built_at) // PARK_EVERY

@@ -9,7 +9,7 @@ import pytest
 
 from platform_defs.contracts.partitions import hours_of
 from platform_defs.planning.facts import CHANGED_OUTSIDE, Receiver
-from platform_defs.planning.states import WAVE
+from platform_defs.planning.states import WAVE, first_look, sight
 from platform_defs.planning.states import PartitionState as S
 from tests.fixtures.contracts import DAY, HOUR, as_of, contract, endpoint, event, lateness, reads
 from tests.unit.planning.world import World, at
@@ -253,6 +253,31 @@ def test_a_stuck_event_hour_is_tried_when_rows_come(world: World) -> None:
     assert not world.decide(at(6))[f"l/played {H3}"].ask
     world.land("l/played", H3, 5, at(5.5))
     assert world.decide(at(6))[f"l/played {H3}"].ask
+
+
+def test_rows_that_come_while_an_hour_is_tried_are_new_input(world: World) -> None:
+    world.land("l/played", H3, 5, at(5.5))
+    world.trouble("l/played", H3, "refused", at(6), inputs=None, began=at(5.6))
+    assert not world.decide(at(7))[f"l/played {H3}"].ask
+    world.trouble("l/played", H3, "refused", at(6), inputs=None, began=at(5.4))
+    assert world.decide(at(7))[f"l/played {H3}"].ask
+
+
+def test_what_changes_while_a_partition_is_built_is_followed_no_longer_than_other_corrections() -> None:
+    world = World(event("l/played", lateness=lateness((HOUR,), 0.5)), endpoint("c/rate", reads("l/played"), corrections_seconds=DAY))
+    world.build("l/played", H3, when=at(3, day=2))
+    world.build("c/rate", H3, when=at(5, day=2), inputs=b"of before it changed")
+    found = world.decide(at(6, day=2))[f"c/rate {H3}"]
+    assert (found.state, found.ask) == (S.STALE, True)
+    world.build("l/played", H3, when=at(4.5, day=2), content="changed too late")
+    found = world.decide(at(6, day=2))[f"c/rate {H3}"]
+    assert (found.state, found.ask) == (S.OUTDATED, False)
+
+
+def test_a_source_is_looked_at_for_as_long_as_it_says() -> None:
+    source = contract("k/chart", kind="source", cadence="daily", start="2026-10-01", recheck_seconds=3 * DAY)
+    assert sight(endpoint("c/rate")) == sight(source.model_copy(update={"recheck_seconds": None})) == first_look()
+    assert sight(source) > timedelta(days=4)  # its day, and three more
 
 
 def test_a_source_that_is_not_ready_is_looked_at_when_it_said() -> None:

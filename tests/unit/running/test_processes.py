@@ -104,6 +104,24 @@ def test_a_child_that_dies_comes_back_and_it_is_said(children: Children, told: T
     assert alive(second)
 
 
+def test_whoever_wants_to_know_is_told_of_new_process_ids(tmp_path: Path, told: Told) -> None:
+    pids: list[dict[str, int]] = []
+    children = Children(tmp_path, f"test-{os.getpid()}-{time.monotonic_ns()}", told, changed=lambda now: pids.append(dict(now)))
+    try:
+        first = children.start(python("a", WAIT))
+        assert wait_until(lambda: children.tail("a") == "up", 10)
+        children.watch()
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: pids and pids[-1]["a"] != first, 10)
+        assert pids[-1] == children.pids()
+        assert wait_until(lambda: children.tail("a") == "up\nup", 10)
+        children.stop_one("a")
+        assert wait_until(lambda: pids[-1] == {}, 10)
+    finally:
+        children.hurry()
+        children.stop([])
+
+
 def test_a_child_that_dies_again_and_again_waits_longer_each_time(children: Children, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "BACKOFF_SECONDS", (0.0, 0.1, 0.3))
     children.start(python("a", "pass"))

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from platform_defs.build.dagster_private import execute_run_args
 from platform_defs.running.home import wait_until
-from platform_defs.running.run_process import RunProcess, started_at
+from platform_defs.running.run_host import execute_run
+from platform_defs.running.run_process import PROCESS_TAG, RunProcess, started_at, this_process
 from platform_defs.running.supervisor import CHECKOUT
 
 # A run whose argument is a file waits until that is gone; its answer is its exit code.
@@ -194,3 +197,25 @@ def test_what_it_does_not_know_it_says(host: Host) -> None:
     assert host.ask(op="dance") == {"error": "unknown op 'dance': launch and status are known"}
     assert "error" in host.ask(nothing=1)
     assert host.ask(op="status")["running"] == 0
+
+
+@dg.op
+def knows_its_process(context) -> None:  # type: ignore[no-untyped-def]  # Dagster reads the annotation, and does not understand it as text
+    """Fails unless the run's process was known when the run began."""
+    assert RunProcess(**json.loads(context.run.tags[PROCESS_TAG])) == this_process()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def knowing() -> None:
+    knows_its_process()
+
+
+def test_a_runs_process_is_known_before_the_run_has_started() -> None:
+    """Monitoring fails a started run whose process it does not know."""
+    with dg.instance_for_test() as instance:
+        origin = dg.reconstructable(knowing).get_python_origin()
+        run = instance.create_run_for_job(knowing, job_code_origin=origin)
+        assert execute_run(execute_run_args(instance, run)) == 0
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert (ended.status, ended.tags[PROCESS_TAG]) == (dg.DagsterRunStatus.SUCCESS, this_process().words)
