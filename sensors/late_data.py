@@ -92,12 +92,12 @@ def late_data_sensor(domain: str, jobs: Sequence[dg.UnresolvedAssetJobDefinition
         with_ledger = ledger()
         now = with_ledger.store.clock()
         before = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
+        before = look_for_tries(with_ledger, domain, before, now)
         if lake is not None:
             try:
                 before = look_outside(with_ledger, lake(), domain, before, now)
             except (OSError, ValueError) as error:  # a table's log that cannot be read must not keep late rows back
                 context.log.warning(f"tables of {domain} cannot be looked at for changes from outside: {error}")
-        before = look_for_tries(with_ledger, domain, before, now)
         landed, content, after = follow(with_ledger, domain, before, now)
         settle(with_ledger, context.instance)
         looked_at = decide_on(with_ledger, after.partitions)
@@ -123,9 +123,17 @@ def look_outside(ledger: Ledger, lake: Lake, domain: str, before: Cursor, now: d
 
 
 def look_for_tries(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> Cursor:
-    """The cursor with what failed and is to be tried again now, older than what schedules look at: a backfill's, or what a person asked for by itself."""
-    found = ledger.troubles.to_try_again(domain, now, now - first_look())
-    return before.holding(before.partitions | found, before.waiting) if found else before
+    """The cursor with what failed and is to be tried again now, older than what schedules look at: a backfill's, or what a person asked for by itself.
+
+    Looked for once a minute. What was looked at and could not be asked for is left to its own time, what is paused to the end of its pause.
+    """
+    if before.looked == _minute(now):
+        return before
+    names = {pause.name for pause in ledger.pauses.open()}
+    paused = [key for key, contract in ledger.registry.current().items() if not names.isdisjoint((key, contract.domain))]
+    waiting = before.waiting
+    found = {place for place in ledger.troubles.to_try_again(domain, now, now - first_look(), paused) if waiting.get(place, 0) <= _minute(now)}
+    return before.holding(before.partitions | found, waiting) if found else before
 
 
 def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
@@ -156,7 +164,7 @@ def settled(cursor: Cursor, left: Unsettled) -> Cursor:
 
 
 def readers(contracts: Mapping[str, Contract], domain: str, endpoint: str, partition: str) -> set[Place]:
-    """The partitions of a domain that read this one over a window."""
+    """The partitions of a domain that read this one, or may: over a window, or as the newest snapshot."""
     return set(Readers(contracts, domain).of(endpoint, partition))
 
 

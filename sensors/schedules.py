@@ -63,9 +63,10 @@ def look(ledger: Ledger, standings: Standings, domain: str, cadence: Cadence, no
     # Few, and as far back as each says: what only time changes of them nobody else follows.
     rechecked = {each.key: sight(each) for each in endpoints if each.key in closely and sight(each) > back}
     rest = [each.key for each in endpoints if each.cadence == cadence and each.key not in closely]
-    decisions = decide(ledger.facts(sorted(closely - rechecked.keys()), now - back, now), now)
+    decisions = decide(ledger.facts(sorted(closely), now - back, now), now)
     for key, further in rechecked.items():
-        decisions += decide(ledger.facts([key], now - further, now), now)
+        seen = {each.partition for each in decisions if each.endpoint == key}
+        decisions += [each for each in decide(ledger.facts([key], now - further, now), now) if each.partition not in seen]
     if rest:
         decisions += gaps(graph, standings.read(rest, now - back, now), now)
     return decisions

@@ -32,10 +32,11 @@ class Off:
 
 
 def switched_off(switches: Iterable[Switch], paused: Collection[str]) -> list[Off]:
-    """Those that are off, by name. Of a domain that is paused none is told: a person has said that it is left alone."""
+    """Those that are off, by name. Of a domain that is paused only retention is told: a pause rests what asks and tells, not what drops."""
     found = []
     for each in switches:
-        if not each.on and each.location not in paused:
-            undone = _UNDONE.get(each.name.removeprefix(f"{each.location}_"), "what it does for {domain} is not done")
+        duty = each.name.removeprefix(f"{each.location}_")
+        if not each.on and (each.location not in paused or duty == "retention"):
+            undone = _UNDONE.get(duty, "what it does for {domain} is not done")
             found.append(Off(each.name, each.kind, each.location, undone.format(domain=each.location)))
     return sorted(found, key=lambda each: each.name)

@@ -182,10 +182,11 @@ class Store:
         self._days -= {(name.rpartition("_")[0], int(name.rpartition("_")[2])) for name in names}
 
     def days_before(self, connection: Connection, day: int) -> list[str]:
-        """The daily tables that hold days before this one."""
+        """The daily tables that hold days before this one, in the order in which a run that tells locks them (see schema.DAILY)."""
         query = text("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent::regclass::text = ANY(:parents)")
         names = [row.name for row in connection.execute(query, {"parents": [table.name for table in schema.DAILY]})]
-        return sorted(name for name in names if int(name.rpartition("_")[2]) < day)
+        order = [table.name for table in schema.DAILY]
+        return sorted((name for name in names if int(name.rpartition("_")[2]) < day), key=lambda name: (order.index(name.rpartition("_")[0]), name))
 
 
 def day_of_instant(at: datetime) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -34,14 +34,18 @@ class Troubles:
         with self._store.engine.connect() as connection:
             return {(row.key, key_at(row.cadence, row.partition)): trouble(row) for row in connection.execute(query)}
 
-    def to_try_again(self, domain: str, now: datetime, before: datetime) -> set[tuple[str, str]]:
-        """Failed partitions of a domain whose next try has come, of those that begin before an instant; a thousand, those that waited longest first."""
+    def to_try_again(self, domain: str, now: datetime, before: datetime, paused: Collection[str] = ()) -> set[tuple[str, str]]:
+        """Failed partitions of a domain whose next try has come, of those that begin before an instant; a thousand, those that waited longest first.
+
+        `paused`: endpoints that are left out.
+        """
         query = text(
             "SELECT e.key, e.cadence, x.partition FROM exceptions x JOIN endpoints e ON e.id = x.endpoint_id "
-            "WHERE x.state = 'failed' AND x.next_try <= :now AND x.partition < CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END "
-            "AND e.digest IS NOT NULL AND starts_with(e.key, :domain) ORDER BY x.next_try LIMIT 1000"
+            "WHERE x.state = 'failed' AND x.next_try <= :now AND x.partition <= CASE e.cadence WHEN 'hourly' THEN :hour ELSE :day END "
+            "AND e.digest IS NOT NULL AND starts_with(e.key, :domain) AND e.key <> ALL(:paused) ORDER BY x.next_try LIMIT 1000"
         )
-        numbers = {"hour": index_of(key_of("hourly", before)), "day": index_of(key_of("daily", before))}
+        last = before - timedelta(microseconds=1)
+        numbers = {"hour": index_of(key_of("hourly", last)), "day": index_of(key_of("daily", last)), "paused": list(paused)}
         with self._store.engine.connect() as connection:
             return {(row.key, key_at(row.cadence, row.partition)) for row in connection.execute(query, {"now": now, "domain": f"{domain}/"} | numbers)}
 

@@ -48,7 +48,7 @@ class Locations:
         if code == 0:
             refusal.accept(self._settings.run)
             return None
-        said = words.strip().removeprefix("Error: ")
+        said = words.strip().removeprefix("Error: ") or f"apply ended without a word, exit code {code}"
         refusal.refuse(self._settings.run, said)
         return said
 

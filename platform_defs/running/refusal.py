@@ -5,6 +5,7 @@ What is refused, and why, is applying's to say.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,11 +14,12 @@ _FILE = "refused.txt"
 
 
 def refuse(run: Path, words: str) -> None:
-    """The saved files are not in force. `run`: the home's."""
-    handle, name = tempfile.mkstemp(dir=run, prefix="refused.", suffix=".tmp")  # mkstemp makes 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(words)
-    Path(name).replace(run / _FILE)
+    """The saved files are not in force. `run`: the home's. On a disk that takes nothing it is not kept: whoever saved is told all the same."""
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(dir=run, prefix="refused.", suffix=".tmp")  # mkstemp makes 0600
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(words)
+        Path(name).replace(run / _FILE)
 
 
 def accept(run: Path) -> None:

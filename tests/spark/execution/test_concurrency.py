@@ -29,6 +29,7 @@ from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake import delta_log
 from platform_defs.lake.engine import EngineError
 from platform_defs.ledger.leases import Fence
+from platform_defs.running.home import wait_until
 from resources.spark import SparkEngine, SparkEngines
 from tests.spark.execution.contracts import column
 from tests.spark.execution.workshop import Workshop, same
@@ -181,7 +182,7 @@ def fence_of(shop: Workshop) -> int:
 
 def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(shop: Workshop, plays: Declared, spark_server: str, tmp_path: Path) -> None:
     leases, dead = shop.platform.ledger.leases, f"run-{uuid.uuid4()}"
-    shop.fill(EVENTS, {H0: [(f"t{number:02}",) for number in range(60)]})
+    shop.fill(EVENTS, {H0: [(f"t{number:03}",) for number in range(200)]})
     url = shop.platform.ledger.store.engine.url.render_as_string(hide_password=False)
     arguments = [sys.executable, "-c", KILLED, spark_server, url, str(tmp_path), dead]
     killed = subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
@@ -193,11 +194,13 @@ def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(s
         def writes() -> bool:
             return any(each.state == each.OPERATION_STATE_RUNNING for each in watching.client._get_operation_statuses().operation_statuses)
 
-        while not writes():
-            time.sleep(0.05)
-        killed.kill()
-        killed.wait()
-        killed.stdout.close()
+        try:
+            assert wait_until(lambda: writes() or killed.poll() is not None, 60)
+            assert killed.poll() is None, "the builder ended before its write was seen"
+        finally:
+            killed.kill()
+            killed.wait()
+            killed.stdout.close()
         former = fence_of(shop)
 
         # Nobody has said that it has ended: it is waited for. Then somebody has, and its write goes on still.
@@ -215,8 +218,8 @@ def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(s
     assert (entry.signature["run"], entry.signature["keys"]) == (work.run_id, [H0])
     assert entry.signature["fence"] > former
     version = shop.platform.ledger.partitions.published(KEY, [H0])[H0]
-    assert (version.run_id, version.version, version.rows) == (work.run_id, entry.version, 60)
-    assert [row["plays"] for row in shop.rows()] == [1] * 60
+    assert (version.run_id, version.version, version.rows) == (work.run_id, entry.version, 200)
+    assert [row["plays"] for row in shop.rows()] == [1] * 200
     assert (leases.abandoned(), leases.of_run(work.run_id)) == ([], {})
 
 

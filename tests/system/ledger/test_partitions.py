@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from platform_defs.contracts.partitions import hours_of, key_at
+from platform_defs.contracts.partitions import hours_of, key_at, window_of
 from platform_defs.ledger import Fence, FenceLost, Ledger, Outcome
 from tests.system.ledger.telling import DAILY, EVENT, H2, H3, H4, H5, NOON, RATE, counts, failed, published, run
 
@@ -66,6 +66,21 @@ def test_ranges_grow_together_in_any_order(filled: Ledger) -> None:
         if hours == [H2]:
             assert filled.partitions.ranges(EVENT, "hourly") == [(H2, H2), (H5, H5)]
     assert filled.partitions.ranges(EVENT, "hourly") == [(H2, H5)]
+
+
+def test_failed_partitions_that_begin_before_an_instant_are_found_once_their_time_has_come(filled: Ledger) -> None:
+    """Whatever schedules no longer see, the day in which the instant lies too; what is paused is left out."""
+    filled.partitions.record([failed(RATE, H3), failed(DAILY, "2026-10-01")], run())
+    again = NOON + timedelta(minutes=5)
+    domain, inside, start = RATE.partition("/")[0], window_of(H3).start + timedelta(minutes=1), window_of("2026-10-01").start
+
+    def found(now: datetime, before: datetime, *paused: str) -> set[tuple[str, str]]:
+        return {place for name in {domain, DAILY.partition("/")[0]} for place in filled.troubles.to_try_again(name, now, before, paused)}
+
+    assert found(again - timedelta(seconds=1), inside) == set()
+    assert found(again, inside) == {(RATE, H3), (DAILY, "2026-10-01")}
+    assert found(again, window_of(H3).start) == found(again, inside, RATE) == {(DAILY, "2026-10-01")}
+    assert found(again, start) == set()
 
 
 def test_failures_are_retried_three_times_and_then_stuck(filled: Ledger) -> None:

@@ -133,6 +133,7 @@ def test_a_schedule_that_is_switched_off_is_named(up: Up) -> None:
     assert up.json("status")["services"]["switched_off"] == []
     with DagsterClient(str(Settings.load(up.home, environ={}).dagster_url)) as dagster:
         dagster.stop_schedule("shop", "shop_retention")
+    assert wait_until(lambda: up.json("status")["services"]["switched_off"] != [], PATIENCE, pause=1.0)
     told = up.json("status")["services"]["switched_off"]
     assert [(each["kind"], each["name"], each["undone"]) for each in told] == [
         ("schedule", "shop_retention", "nothing of shop is dropped when its time is over")

@@ -151,7 +151,7 @@ class Held:
             following = first_key(facts.contract) if not keys else shift(keys[-1], 1)
             if ends(following) <= self.now:
                 keys.append(following)
-            yield from ((key, each) for each in keys[-4:] + keys[-72 + self.steps % SHARES :: SHARES])
+            yield from ((key, each) for each in keys[-4:] + keys[-72:][self.steps % SHARES :: SHARES])
 
     def _paused(self, key: str) -> bool:
         return any(pause.name in (key, key.partition("/")[0]) for pause in self.pauses if pause.until is None or pause.until > self.now)
