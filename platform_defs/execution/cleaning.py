@@ -31,7 +31,8 @@ from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge, LineForm
 from platform_defs.lake.columns import name as quoted
 from platform_defs.lake.files import files_of
-from platform_defs.lake.landing import LandingStore
+from platform_defs.lake.landing import LandingStore, segments_folder
+from platform_defs.lake.staging import staged_writer
 from platform_defs.privacy.identity import keyed_name_column
 from platform_defs.privacy.pseudonyms import PADS_DDL, PrivateFolder, people_ddl, write_pads, write_people
 from platform_defs.privacy.vault import Vault
@@ -90,6 +91,8 @@ class Cleaner:
         self._form = LineForm.of(self.contract)
         self._event = self.contract.kind == "event"
         self._column = partition_column(self.contract.cadence)
+        self._folder = segments_folder(self.contract.key) + "/"
+        self._key_length = len("2026-10-01T00" if self._column == "hour" else "2026-10-01")
         self._persons = [f for f in self.contract.fields if f.personal is not None and f.personal.of is None]
         self._values = [f for f in self.contract.fields if f.personal is not None and f.personal.of is not None]
 
@@ -147,11 +150,12 @@ class Cleaner:
         """
         seen = Observation()
         mark = F.crc32(F.col(SEGMENT))
-        lines = self._lines(call).observe(seen, F.count(F.lit(1)).alias("lines"), F.sum(mark).alias("marks"), F.count_if(~F.col("_sure")).alias("unsure"))
-        lines = lines.withColumn(FAILED, F.lit(None).cast("ARRAY<STRING>"))
+        lines = self._lines(call).withColumn(FAILED, F.lit(None).cast("ARRAY<STRING>"))
         if judged is not None:
             lines = lines.where("_sure").unionByName(self._judged(call, judged))
         lines = self._first_copies(call, self._identified(call, lines))
+        # Counted here and not where they are read: that would part in two what is compiled as one.
+        lines = lines.observe(seen, F.count(F.lit(1)).alias("lines"), F.sum(mark).alias("marks"), F.count_if(~F.col("_sure")).alias("unsure"))
         stays = self._stays(call)
         part = F.when(~stays, _APART).when(F.col("_verdict").isNotNull(), _DROPPED).otherwise(F.col(self._column))
         kept = [F.when(F.col("_verdict").isNull(), F.col(name)).alias(name) for name in self._names()]
@@ -162,11 +166,17 @@ class Cleaner:
 
     def _lines(self, call: _Call) -> DataFrame:
         """Every line of the segments with its place; parsed where it is good without a doubt, as bytes where it must be looked at."""
-        parsed = self._text(call).withColumn("_parsed", self._form.parsed(F.col("_text")))
-        judged = parsed.withColumn("_sure", self._form.sure(F.col("_text"), F.col("_parsed")))
+        text, instants = F.col("_text"), {"time": F.col("_at"), "received_at": F.col("_received")}
+        judged = self._parsed(self._text(call)).withColumn("_sure", self._form.sure(text, F.col("_parsed"), instants))
+        # Hidden behind the verdict, a value is nothing that Spark's optimiser knows of: else it writes every rule anew for each of its names, without end.
         shown = judged.withColumn("_parsed", F.when(F.col("_sure"), F.col("_parsed")))
-        raw = F.when(~F.col("_sure"), F.col("_text").cast("binary")).alias("_raw")
-        return self._in_partition(shown.select(SEGMENT, "_place", "_sure", raw, *self._values_of(F.col("_text"), F.col("_parsed"))))
+        raw = F.when(~F.col("_sure"), text.cast("binary")).alias("_raw")
+        return self._in_partition(shown.select(SEGMENT, "_place", "_sure", raw, *self._values_of(text, F.col("_parsed"))))
+
+    def _parsed(self, lines: DataFrame) -> DataFrame:
+        """Lines with `_parsed`, and the instants of their envelopes."""
+        instants = {"_at": LineForm.instant(F.col("_parsed.time")), "_received": LineForm.instant(F.col("_parsed.received_at"))}
+        return lines.withColumn("_parsed", self._form.parsed(F.col("_text"))).withColumns(instants)
 
     def _text(self, call: _Call) -> DataFrame:
         """The lines as text. Asked again, they have the same places."""
@@ -174,28 +184,27 @@ class Cleaner:
         # Segments are gzip, so none is split: a line's place within its file is its number less that of the file's first line.
         # Left to itself Spark would also end lines at \r.
         text = call.session.read.option("lineSep", "\n").text(paths)
-        segment = F.concat(F.lit(f"segments/{self.contract.key}/"), F.substring_index("_metadata.file_path", "/", -2))
+        segment = F.concat(F.lit(self._folder), F.substring_index("_metadata.file_path", "/", -2))
         return text.select(segment.alias(SEGMENT), F.monotonically_increasing_id().alias("_place"), F.col("value").alias("_text"))
 
     def _in_partition(self, rows: DataFrame) -> DataFrame:
-        return rows.withColumn(self._column, F.substring_index(F.substring_index(SEGMENT, "/", -2), "/", 1))
+        return rows.withColumn(self._column, F.substring(SEGMENT, len(self._folder) + 1, self._key_length))
 
     def _values_of(self, text: Column, parsed: Column) -> list[Column]:
         """A line's parts as columns: fields and the table's own have their names, others begin with `_`; personal ones are texts still."""
         raw = {f.name: parsed["data"][f.name].cast("string") for f in (*self._persons, *self._values)}
         columns = {name: raw.get(name, typed) for name, typed in self._form.columns(parsed).items()}
-        columns[self._time] = LineForm.instant(parsed["time"])
+        columns[self._time] = F.col("_at")
         if self._event:
-            columns["received_at"] = LineForm.instant(parsed["received_at"])
-            columns |= {"_client": parsed["client"], "_id": parsed["id"], "_of": F.substring(parsed["time"], 1, 13 if self._column == "hour" else 10)}
-            # In the one spelling `,"data":` cannot stand inside a text, whose quotes are escaped: it is where the payload begins.
-            columns["_payload"] = F.xxhash64(parsed["time"], F.substr(text, F.locate(',"data":', text)))
+            columns["received_at"] = F.col("_received")
+            columns |= {"_client": parsed["client"], "_id": parsed["id"], "_of": F.substring(parsed["time"], 1, self._key_length)}
+            columns["_payload"] = F.xxhash64(parsed["time"], LineForm.payload(text, parsed))
         return [value.alias(name) for name, value in columns.items()]
 
     def _judged(self, call: _Call, path: str) -> DataFrame:
         """Lines that Pydantic judged, as `_lines` has those that Spark did."""
         text, parsed = F.col("_text"), F.col("_parsed")
-        read = call.session.read.schema(_JUDGED_DDL).parquet(path).withColumn("_parsed", self._form.parsed(text))
+        read = self._parsed(call.session.read.schema(_JUDGED_DDL).parquet(path))
         raw = F.lit(None).cast("BINARY").alias("_raw")
         return self._in_partition(read.select(SEGMENT, "_place", FAILED, F.lit(True).alias("_sure"), raw, *self._values_of(text, parsed)))
 
@@ -311,7 +320,7 @@ class Cleaner:
     # --- files -----------------------------------------------------------------------------------------------------------------------------------
 
     def _write(self, rows: DataFrame, base: str, mode: str) -> None:
-        rows.write.mode(mode).partitionBy("_part").parquet(base)
+        staged_writer(rows).mode(mode).partitionBy("_part").parquet(base)
 
     def _read(self, call: _Call, base: str, parts: Sequence[str]) -> DataFrame | None:
         """What the first job wrote into these folders; None if it made none of them."""

@@ -20,6 +20,7 @@ from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake.engine import Zone
+from platform_defs.lake.staging import staged_writer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 # Below this many input rows one file a partition is written: what a shuffle's tasks would write apart, readers and Delta would list for ever.
 _ONE_FILE_ROWS = 2_000_000
-# A file is inspected and published by as many tasks as it has groups of rows: with Parquet's 128 MB, an hour of a million rows by one, whatever the cores.
-_ROW_GROUP_BYTES = 1 << 20
 
 
 class EndpointStep:
@@ -97,7 +96,7 @@ class EndpointStep:
                     return frame
                 counted = Observation()
                 rows = _compact(frame, planned.rows_in).observe(counted, F.count(F.lit(1)).alias("rows"))
-                rows.write.mode("overwrite").option("parquet.block.size", _ROW_GROUP_BYTES).parquet(path)
+                staged_writer(rows).parquet(path)
         except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
             return self._blame.raised(planned.key, error)
         seconds, number = time.monotonic() - began, counted.get.get("rows")
@@ -117,7 +116,7 @@ class EndpointStep:
                 if isinstance(frame, Failure):
                     return {}
                 path = run.frame_path(words)
-                frame.write.mode("overwrite").parquet(path)
+                staged_writer(frame).parquet(path)
             except Exception:  # noqa: BLE001 - each partition is tried by itself next, and says for itself what is wrong
                 return {}
         seconds = (time.monotonic() - began) / len(keys)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
@@ -75,13 +76,17 @@ class LineForm:
         """The line as a struct with the envelope's names, `data`, and `_corrupt`; null members where the text does not give them."""
         return F.from_json(line, self.ddl, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT})
 
-    def sure(self, line: Column, parsed: Column) -> Column:
-        """True where the line is good beyond doubt; false, never null, where Pydantic must be asked."""
+    def sure(self, line: Column, parsed: Column, instants: Mapping[str, Column]) -> Column:
+        """True where the line is good beyond doubt; false, never null, where Pydantic must be asked.
+
+        Args:
+            instants: the envelope's, by name, as TIMESTAMP: columns, so that none is worked out twice.
+        """
         checks = [
             F.is_valid_utf8(line),
             line.rlike(self.pattern),
             parsed[_CORRUPT].isNull(),
-            *_checks(_ENVELOPE, parsed.getField),
+            *_checks(_ENVELOPE, parsed.getField, instants),
             *_checks(self.fields, parsed["data"].getField),
         ]
         together = checks[0]
@@ -92,6 +97,19 @@ class LineForm:
     def columns(self, parsed: Column) -> dict[str, Column]:
         """The fields of `data` by name, in the table's types (personal ones still raw)."""
         return {field.name: _typed(parsed["data"][field.name], field.type) for field in self.fields}
+
+    @staticmethod
+    def payload(line: Column, parsed: Column) -> Column:
+        """What follows the envelope of a line in the one spelling, as BINARY.
+
+        `,"data":` cannot stand inside a text, whose quotes are escaped. Where nothing is escaped before it, its place is known; looking for it, character
+        by character, took a tenth of the time of an intake's first stage.
+        """
+        before = '{"client":"","id":"","time":"2026-10-01T00:00:00.000000Z","received_at":"2026-10-01T00:00:00.000000Z"'
+        raw, data = line.cast("binary"), ',"data":'
+        place = F.octet_length(parsed["client"]) + F.octet_length(parsed["id"]) + F.lit(len(before) + 1)
+        there = F.substring(raw, place, len(data)) == F.lit(data).cast("binary")
+        return F.when(there, F.substr(raw, place)).otherwise(F.substr(line, F.locate(data, line)).cast("binary"))
 
     @staticmethod
     def instant(text: Column) -> Column:
@@ -188,13 +206,20 @@ def _rule(fields: Sequence[WireField], loc: Sequence[int | str], kind: str) -> s
 def _record_pattern(fields: Sequence[WireField]) -> str:
     """The one spelling of an object: declared order, no white space. A field whose absence means null may be absent, as in lines older than it."""
     members = []
-    for field in fields:
+    for place, field in enumerate(fields, 1):
         value = _pattern(field.type)
         if field.nullable:
             value = f"(?:null|{value})"
-        member = rf'"{field.name}":{value}(?:,(?=")|(?=\}}))'
+        member = f'"{field.name}":{value}{_separator(fields[place:])}'
         members.append(f"(?:{member})?+" if _may_lack(field) else member)
     return r"\{" + "".join(members) + r"\}"
+
+
+def _separator(following: Sequence[WireField]) -> str:
+    """What stands between a member and the end or the next. Where that is known it is not looked for: a third of the time of a plain line's match."""
+    if not following:
+        return ""
+    return r'(?:,(?=")|(?=\}))' if all(map(_may_lack, following)) else ","
 
 
 def _may_lack(field: WireField) -> bool:
@@ -246,17 +271,17 @@ def _members_ddl(fields: Sequence[WireField]) -> str:
     return ", ".join(f"`{field.name}`: {_ddl(field.type)}" for field in fields)
 
 
-def _checks(fields: Sequence[WireField], get: Callable[[str], Column]) -> Iterator[Column]:
+def _checks(fields: Sequence[WireField], get: Callable[[str], Column], instants: Mapping[str, Column] = MappingProxyType({})) -> Iterator[Column]:
     """What the pattern does not say of these fields' values, per field; null where a value is, and may not be, null."""
     for field in fields:
         value = get(field.name)
-        check = _limits(value, field.type)
+        check = _limits(value, field.type, instants.get(field.name))
         if check is not None:
             yield value.isNull() | check if field.nullable else check
 
 
-def _limits(value: Column, wire: WireType) -> Column | None:
-    """Whether a raw value that is not null keeps its limits; None if there are none."""
+def _limits(value: Column, wire: WireType, instant: Column | None = None) -> Column | None:
+    """Whether a raw value that is not null keeps its limits; None if there are none. `instant`: it as TIMESTAMP, where that is known."""
     checks: list[Column] = []
     match wire.kind:
         case "string":
@@ -274,7 +299,7 @@ def _limits(value: Column, wire: WireType) -> Column | None:
             checks += [exact.isNotNull(), *_compared(exact, wire, Decimal)]
         case "datetime":
             first, last = (instant_text(at) for at in INSTANT_RANGE)
-            checks += [value >= F.lit(first), value <= F.lit(last), _typed(value, wire).isNotNull()]
+            checks += [value >= F.lit(first), value <= F.lit(last), (_typed(value, wire) if instant is None else instant).isNotNull()]
         case "list":
             assert wire.item is not None
             checks += _between(F.size(value), wire.min_length, wire.max_length)
@@ -322,7 +347,8 @@ def _typed(value: Column, wire: WireType) -> Column:
         case "uuid":
             return F.unhex(F.replace(value, F.lit("-"), F.lit("")))
         case "datetime":
-            return value.try_cast("timestamp")
+            # Without its Z, of which the spelling is certain: a zone costs a regular expression, and sessions are in UTC.
+            return F.substring(value, 1, 26).try_cast("timestamp")
         case "decimal":
             return value.try_cast(spark_type(wire))
         case "list":

@@ -68,9 +68,14 @@ class SealManifest(Stored):
     accounts: tuple[Account, ...]
 
 
+def segments_folder(event: str) -> str:
+    """Where the segments of an event type or source lie, a folder a partition, relative to the landing root."""
+    return f"segments/{event}"
+
+
 def segment_path(event: str, hour: str, receiver: str, seal: int) -> str:
     """Path of a segment below the landing root; a function of its identity, so that a repeated seal changes nothing."""
-    return f"segments/{event}/{hour}/{receiver}-{seal:012d}.jsonl.gz"
+    return f"{segments_folder(event)}/{hour}/{receiver}-{seal:012d}.jsonl.gz"
 
 
 def manifest_path(receiver: str, seal: int) -> str:

@@ -18,7 +18,10 @@ from platform_defs.lake.files import files_of
 from platform_defs.lake.layout import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+
+# A file is inspected and published by as many tasks as it has groups of rows: with Parquet's 128 MB, an hour of a million rows by one, whatever the cores.
+_ROW_GROUP_BYTES = 1 << 20
 
 
 @contextmanager
@@ -42,6 +45,12 @@ def read_staged(session: SparkSession, contract: Contract, paths: Sequence[str],
     if not paths:
         raise ValueError(f"{contract.key}: nothing staged to read; ask for the folders of at least one partition")
     return session.read.schema(staged_ddl(contract, failed=failed, origin=origin)).parquet(*paths)
+
+
+def staged_writer(frame: DataFrame) -> DataFrameWriter:
+    """How Spark writes rows that are read once or twice and then deleted: `.parquet(path)` of it replaces what lies there."""
+    # A dictionary is worth its work where files are kept: looking every value up was an eighth of an intake's processor time.
+    return frame.write.mode("overwrite").option("parquet.block.size", _ROW_GROUP_BYTES).option("parquet.enable.dictionary", "false")
 
 
 def write_frame(folder: str, frame: pa.Table) -> None:

@@ -64,4 +64,4 @@ def keyed_name_column(inner: Column, outer: Column, *parts: Column) -> Column:
     from pyspark.sql import functions as F
 
     digest = F.unhex(F.sha2(F.concat(inner, message_column(*parts)), 256))
-    return F.substring(F.unhex(F.sha2(F.concat(outer, digest), 256)), 1, NAME_BYTES)
+    return F.unhex(F.substring(F.sha2(F.concat(outer, digest), 256), 1, 2 * NAME_BYTES))

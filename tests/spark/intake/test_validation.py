@@ -3,6 +3,7 @@ sure. The rest is Pydantic's by construction."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import uuid
 from datetime import UTC, datetime
@@ -29,7 +30,8 @@ def judged(spark: SparkSession, folder: Path, contract: Contract, lines: list[by
     path = folder / f"{uuid.uuid4().hex}.txt"
     path.write_bytes(b"".join(b"%08d%b\n" % (number, line) for number, line in enumerate(lines)))
     read = spark.read.text(str(path)).select(F.substring("value", 1, 8).cast("int").alias("n"), F.expr("substring(value, 9)").alias("text"))
-    parsed = read.withColumn("p", form.parsed(F.col("text"))).withColumn("sure", form.sure(F.col("text"), F.col("p")))
+    instants = {name: form.instant(F.col("p")[name]) for name in ("time", "received_at")}
+    parsed = read.withColumn("p", form.parsed(F.col("text"))).withColumn("sure", form.sure(F.col("text"), F.col("p"), instants))
     values = F.struct(*(value.alias(name) for name, value in form.columns(F.col("p")).items()))
     rows = parsed.select("n", "sure", F.when(F.col("sure"), values).alias("v")).orderBy("n").collect()
     assert len(rows) == len(lines)
@@ -85,6 +87,30 @@ def test_lines_older_than_an_optional_field_are_sure(spark: SparkSession, tmp_pa
     assert verdict.rules == ()
     assert verdict.line is not None
     assert '"data":{"n":1,"note":null,"tag":"x"}' in verdict.line
+
+
+def test_optional_members_may_be_absent_wherever_they_stand() -> None:
+    """Of every choice of members, those with all required ones are the spelling, and none with a comma too many or too few."""
+    optional = {"nullable": True, "required": False}
+    form = LineForm.of(
+        contract_of((field("a", "integer", **optional), field("b", "integer"), field("c", "integer", **optional), field("d", "integer", **optional)))
+    )
+    for chosen in itertools.product((False, True), repeat=4):
+        members = [f'"{name}":1' for name, there in zip("abcd", chosen, strict=True) if there]
+        for between, after, right in ((",", "", True), (",,", "", len(members) < 2), (",", ",", False), ("", "", len(members) < 2)):
+            line = line_of(None, random.Random(1)).replace("null", "{" + between.join(members) + after + "}")
+            assert form.spells(line) == (right and chosen[1]), line
+
+
+def test_the_payload_of_a_line_is_what_follows_its_envelope(spark: SparkSession) -> None:
+    rng = random.Random(5)
+    names = ["web", "wéb😀", 'a"b', "a\\,b", '","data":', "\n", "\x1f" * 9]
+    lines = [line_of({"data": {"data": 1}, "n": "é"}, rng, client=client, id=identifier) for client in names for identifier in names]
+    form = LineForm.of(contract_of((field("n", "string"),)))
+    text = spark.createDataFrame(list(enumerate(lines)), "n INT, text STRING").withColumn("p", form.parsed(F.col("text")))
+    rows = text.select("n", form.payload(F.col("text"), F.col("p")).alias("payload")).orderBy("n").collect()
+    for row, line in zip(rows, lines, strict=True):
+        assert bytes(row.payload).decode() == line[line.index(',"data":{') :]
 
 
 @pytest.mark.parametrize("inner", ['\\"', "\\n", "a", "\\u0001", "😀"])
