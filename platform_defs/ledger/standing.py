@@ -99,7 +99,7 @@ class Standings:
     def _troubled(
         self, connection: Connection, named: Iterable[str] | None, since: datetime, until: datetime
     ) -> tuple[list[tuple[int, int]], list[tuple[int, list[str]]]]:
-        """What may be tried again (endpoint, partition), and the partitions at rest, in numbers but for the latter's endpoints. `named`: whose; None: of all."""
+        """What may be tried again (endpoint, partition), and the partitions at rest, in numbers but for the latter's endpoints. `named`: whose; None: all."""
         days = {"day": index_of(key_of("daily", since)), "last_day": index_of(key_of("daily", until))}
         values = {"hour": index_of(key_of("hourly", since)), "until": until} | days
         again: list[tuple[int, int]] = []
