@@ -58,10 +58,10 @@ def asset_of(
         beside: all declarations of its domain by `op_name`: those in the same run are built side by side.
     """
     contract = declared.contract
-    key, checks, deps = asset_key(contract.key), checks_of(contract), _deps(contract)
+    key, checks = asset_key(contract.key), checks_of(contract)
     spec = dg.AssetSpec(
         key,
-        deps=deps,
+        deps=_deps(contract),
         description=contract.description,
         metadata=metadata_of(contract),
         group_name=group_of(contract),
