@@ -13,6 +13,7 @@ from datetime import timedelta
 import dagster as dg
 
 from platform_defs.contracts.partitions import Cadence
+from platform_defs.contracts.uncollected import uncollected
 from platform_defs.lake.layout import Lake
 from platform_defs.ledger.attended import end_dead
 from platform_defs.ledger.ledger import Ledger
@@ -41,7 +42,8 @@ class Knowledge:
         """Reads of the contracts in force, with their graph."""
         contracts = ledger.registry.current()
         if self._standings is None or self._standings.graph.contracts is not contracts:
-            self._standings = Standings(ledger.store, Graph(contracts))
+            with uncollected():
+                self._standings = Standings(ledger.store, Graph(contracts))
             # Tens of thousands of contracts live as long as the process: each full collection looks through them for a third of a second, in vain.
             gc.collect()
             gc.freeze()

@@ -1,6 +1,7 @@
 """Every name of Dagster that is not its public interface, in one place. A test names the version they were checked against.
 
-Nothing else in the platform may import `dagster._...`.
+Nothing else in the platform may import `dagster._...`. The daemon's own are imported when they are asked for: they take 0.3 s, and runs, code locations and
+commands have no use for them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import dagster._daemon.controller as _controller
 from dagster import AssetCheckEvaluation, AssetCheckKey, AssetExecutionContext, AssetKey, DagsterInstance, DagsterRun
 from dagster._cli.api import execute_run_command, grpc_command
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -23,7 +23,6 @@ from dagster._core.storage.tags import (
     PARENT_RUN_ID_TAG,
     PARTITION_NAME_TAG,
 )
-from dagster._daemon.cli import run_command
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, deserialize_value, serialize_value
 from sqlalchemy import create_engine
@@ -123,7 +122,9 @@ def _remembering(question: Callable[..., bool]) -> Callable[..., bool]:
 
 def daemon_intervals() -> tuple[float, float]:
     """Seconds between two looks of the backfill loop, and between two looks at changed code locations, as Dagster has them now (30 and 60)."""
-    return float(_controller.DEFAULT_DAEMON_INTERVAL_SECONDS), float(_controller.RELOAD_WORKSPACE_INTERVAL)
+    from dagster._daemon import controller
+
+    return float(controller.DEFAULT_DAEMON_INTERVAL_SECONDS), float(controller.RELOAD_WORKSPACE_INTERVAL)
 
 
 def set_daemon_intervals(loop_seconds: int, reload_seconds: int) -> None:
@@ -131,12 +132,16 @@ def set_daemon_intervals(loop_seconds: int, reload_seconds: int) -> None:
 
     The first also paces the heartbeat of daemons without an interval of their own.
     """
-    _controller.DEFAULT_DAEMON_INTERVAL_SECONDS = loop_seconds
-    _controller.RELOAD_WORKSPACE_INTERVAL = reload_seconds
+    from dagster._daemon import controller
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = loop_seconds
+    controller.RELOAD_WORKSPACE_INTERVAL = reload_seconds
 
 
 def run_daemon(workspace: str) -> None:
     """What `dagster-daemon run` does, in this process, until it is told to stop."""
+    from dagster._daemon.cli import run_command
+
     run_command.main(["--workspace", workspace, "--log-level", "warning", "--code-server-log-level", "warning"], standalone_mode=True)
 
 

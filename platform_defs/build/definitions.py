@@ -14,6 +14,7 @@ from platform_defs.build.partitions import Partitions, partitions_of
 from platform_defs.build.platform import process_lake, process_ledger, resources_at
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, window_of
+from platform_defs.contracts.uncollected import uncollected
 from sensors.alerts import alerts_sensor
 from sensors.asking import OpenLedger, job_name
 from sensors.late_data import late_data_sensor
@@ -27,6 +28,7 @@ MAX_ASSETS = 2000
 CADENCES: tuple[Cadence, ...] = ("hourly", "daily")
 
 
+@uncollected()
 def build_defs(
     domain: str,
     *,
@@ -64,7 +66,7 @@ def build_defs(
     jobs = {cadence: _job(loaded.name, cadence, loaded.contracts) for cadence in CADENCES if any(c.cadence == cadence for c in loaded.contracts)}
     lake = process_lake() if ledger is None else None
     ledger, retention = process_ledger() if ledger is None else ledger, retention_job(loaded.name)
-    return dg.Definitions(
+    made = dg.Definitions(
         assets=[*assets, *_neighbours(loaded, contracts)],
         jobs=[*jobs.values(), *([retention] if jobs else [])],
         schedules=[*(planned_schedule(loaded.name, cadence, ledger) for cadence in jobs), retention_schedule(loaded.name, retention)]
@@ -75,6 +77,8 @@ def build_defs(
         # One process a run: a step per process would import everything again for each asset.
         executor=dg.in_process_executor,
     )
+    made.get_repository_def()  # whoever loads a location asks for it next, and Dagster keeps it
+    return made
 
 
 def _job(domain: str, cadence: Cadence, contracts: Iterable[Contract]) -> dg.UnresolvedAssetJobDefinition:

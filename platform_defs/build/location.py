@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ def definitions(domain: str) -> dg.Definitions:
     """The definitions of a domain's applied copy, once per process."""
     from platform_defs.build.definitions import build_defs
 
-    return build_defs(domain)
+    found = build_defs(domain)
+    gc.freeze()  # they live as long as the process: a collection would look through them for half a second, in vain
+    return found
 
 
 def __getattr__(name: str) -> dg.Definitions:

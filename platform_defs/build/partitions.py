@@ -6,6 +6,7 @@ Which partitions an input really reads is `planning.windows`; what is drawn here
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 
 import dagster as dg
 
@@ -46,6 +47,12 @@ def mapping_of(reader: Cadence, read: Input) -> dg.TimeWindowPartitionMapping:
     else:
         # All hours of some days around the hour: from the day's last hour back, from its first hour on.
         first, last = (read.first, read.last) if read.unit == "hours" else (read.first * 24 - 23, read.last * 24 + 23)
+    return offset_mapping(first, last)
+
+
+@lru_cache(maxsize=1024)  # thousands of inputs are read over a handful of windows
+def offset_mapping(first: int, last: int) -> dg.TimeWindowPartitionMapping:
+    """The mapping to the partitions from `first` to `last` around the reader's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         # The first partitions reach before the start, an `as_of` near now past the end: both are answered by the platform, neither is an error.

@@ -6,11 +6,12 @@ How inputs reach a function, where tables live and which session is used is the 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from platform_defs.contracts.errors import ContractError
 from platform_defs.contracts.places import short
+from platform_defs.contracts.syntax import tree_of
 
 _PLATFORM = frozenset({"platform_defs", "resources", "sensors", "deploy", "tests", "dagster"})
 _SPARK_ALLOWED = frozenset({"pyspark.sql.functions", "pyspark.sql.types", "pyspark.sql.window"})
@@ -34,12 +35,13 @@ def check_file(path: Path, package: str, module: str) -> list[ContractError]:
         path: the file. package: of its domain, `assets.charts`. module: its own, `assets.charts.listening`.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError):
         return []
-    found = [*_twice(tree), *_reaching_around(tree)]
+    nodes = list(ast.walk(tree))
+    found = [*_twice(tree), *_reaching_around(nodes)]
     light = module in (f"{package}.events", f"{package}.domain")
-    for line, target, names in _imports(tree, module, path.name == "__init__.py"):
+    for line, target, names in _imports(nodes, module, path.name == "__init__.py"):
         if wrong := _wrong_import(target, names, package) or (_heavy_import(target, names, module) if light else None):
             found.append((line, *wrong))
     return [ContractError(f"{short(path)}:{line}", why, write) for line, why, write in sorted(found)]
@@ -57,8 +59,8 @@ def _twice(tree: ast.Module) -> Iterator[_Found]:
             lines[node.name] = node.lineno
 
 
-def _reaching_around(tree: ast.Module) -> Iterator[_Found]:
-    for node in ast.walk(tree):
+def _reaching_around(nodes: Iterable[ast.AST]) -> Iterator[_Found]:
+    for node in nodes:
         if not isinstance(node, ast.Attribute):
             continue
         if node.attr in _AROUND:
@@ -69,8 +71,8 @@ def _reaching_around(tree: ast.Module) -> Iterator[_Found]:
             yield node.lineno, f".{node.value.attr}.{node.attr} goes around the platform: results are published by the platform", _RETURN
 
 
-def _imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[tuple[int, str, list[str]]]:
-    for node in ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST], module: str, is_package: bool) -> Iterator[tuple[int, str, list[str]]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name, []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_defs.contracts.contract import Column, Input, WireField
+from platform_defs.contracts.syntax import tree_of
 
 _Statement = ast.stmt
 
@@ -82,7 +83,7 @@ class _Module:
         self.package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         self.statements: dict[str, _Statement] = {}
         self.imports: dict[str, tuple[str, str | None]] = {}
-        for statement in ast.parse(text).body:
+        for statement in tree_of(text).body:
             self._enter(statement)
 
     def _enter(self, statement: _Statement) -> None:

@@ -25,6 +25,7 @@ from platform_defs.contracts.event import Event
 from platform_defs.contracts.places import place_of, short
 from platform_defs.contracts.policies import Domain
 from platform_defs.contracts.sources import SourceDef
+from platform_defs.contracts.uncollected import uncollected
 
 Declaration = type[Event] | EndpointDef[Any] | SourceDef
 
@@ -70,6 +71,7 @@ def domain_folders(assets: Path) -> list[Path]:
     return sorted(path.parent for path in assets.glob("*/domain.py"))
 
 
+@uncollected()
 def load_domain(folder: Path, *, events_only: bool = False, fresh: bool = False) -> LoadedDomain:
     """Imports a domain's files and compiles what they declare.
 
@@ -102,17 +104,15 @@ class _Loader:
         if not compiler.sound:  # every declaration would repeat what is wrong with the domain
             raise ContractErrors(_each_once([*self.problems, *compiler.problems]))
         declared: dict[str, Declared] = {}
-        places: dict[str, str] = {}
         for module in modules:
             for declaration in _declarations(module):
-                declared_in = place_of(declaration if isinstance(declaration, type) else declaration.fn)
                 contract = self.compiled(compiler, module, declaration)
                 if contract is None:
                     continue
                 if contract.key in declared:
-                    why = f"{contract.key} is declared already, at {places[contract.key]}"
-                    self.problems.append(ContractError(declared_in, why, "Give one another name"))
-                declared[contract.key], places[contract.key] = Declared(contract, declaration), declared_in
+                    why = f"{contract.key} is declared already, at {_declared_in(declared[contract.key].declaration)}"
+                    self.problems.append(ContractError(_declared_in(declaration), why, "Give one another name"))
+                declared[contract.key] = Declared(contract, declaration)
         problems = _each_once([*self.problems, *compiler.problems])
         if problems:
             raise ContractErrors(problems)
@@ -171,6 +171,10 @@ def _declarations(module: ModuleType) -> Iterator[Declaration]:
                 yield value
         elif isinstance(value, EndpointDef | SourceDef) and value.fn.__module__ == module.__name__:
             yield value
+
+
+def _declared_in(declaration: Declaration) -> str:
+    return place_of(declaration if isinstance(declaration, type) else declaration.fn)
 
 
 def _import_problem(error: Exception, path: Path, folder: Path) -> ContractError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of, shift
@@ -136,10 +136,7 @@ class PlannerReads:
             "lows": [low // size for low, size in zip(values["lows"], sizes, strict=True)],
             "highs": [high // size for high, size in zip(values["highs"], sizes, strict=True)],
         }
-        table = schema.partition_days
-        spanned = text(f"EXISTS (SELECT 1 FROM {_SPANS} WHERE w.id = partition_days.endpoint_id AND partition_days.day BETWEEN w.low AND w.high)")  # noqa: S608
-        rows = connection.execute(select(table).where(spanned), days).mappings().all()
-        return decode(connection, cadences, rows)
+        return decode(connection, cadences, connection.execute(_VERSIONS, days).mappings().all())
 
     def _in_flight(self, connection: Connection, values: Mapping[str, Any], keyed: Callable[[int, int], tuple[str, str]]) -> dict[tuple[str, str], InFlight]:
         found: dict[tuple[str, str], InFlight] = {}
@@ -151,6 +148,11 @@ class PlannerReads:
         return found
 
 
+# One look into the index for each endpoint, whatever the database thinks of it: left to itself it reads months of versions from end to end to find the days of
+# a hundred endpoints (4.6 GB and 1.2 s at 40,000 endpoints and 60 days). OFFSET 0 keeps it from turning the inner query into a join.
+_VERSIONS = text(
+    f"SELECT d.* FROM {_SPANS}, LATERAL (SELECT * FROM partition_days p WHERE p.endpoint_id = w.id AND p.day BETWEEN w.low AND w.high OFFSET 0) AS d"  # noqa: S608
+).columns(*schema.partition_days.columns)
 _TROUBLES = f"SELECT x.*, r.run_id FROM exceptions x JOIN {_SPANS} ON x.endpoint_id = w.id AND x.partition BETWEEN w.low AND w.high JOIN runs r ON r.id = x.run"  # noqa: S608
 _LANDED = f"SELECT l.* FROM landed_partitions l JOIN {_SPANS} ON l.endpoint_id = w.id AND l.partition BETWEEN w.low AND w.high"  # noqa: S608
 _REOPENED = f"SELECT o.* FROM reopenings o JOIN {_SPANS} ON o.endpoint_id = w.id AND o.partition BETWEEN w.low AND w.high"  # noqa: S608

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import Cadence
+from platform_defs.contracts.uncollected import uncollected
 from platform_defs.ledger.store import Lock, Store
 
 
@@ -113,7 +114,7 @@ class Registry:
         """The contracts in force, by key; read again only when the version has changed. Not to be modified."""
         if self.version() != self._cached[0]:
             known = {contract.digest: contract for contract in self._cached[1].values()}
-            with self._store.snapshot() as connection:
+            with uncollected(), self._store.snapshot() as connection:
                 version = self._version(connection)
                 # As they come: all the texts at once are as large as what is made of them.
                 rows = connection.execution_options(yield_per=1000).execute(text(_CURRENT))

@@ -6,6 +6,8 @@ Whether they are there is not asked here. Execution reads by the same functions 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Literal
 
 from platform_defs.contracts.contract import AsOfInput, Contract, Input, WindowInput
 from platform_defs.contracts.partitions import Cadence, index_of, key_at, key_of, shift, start_of, window_of
@@ -37,7 +39,12 @@ def keys_read(item: Input, key: str, read: Cadence) -> tuple[str, ...]:
     """
     if isinstance(item, AsOfInput):
         return _snapshots(item, key, read)
-    low, high = _window(item, key, read)
+    return _keys_within(item.unit, item.first, item.last, key, read)
+
+
+@lru_cache(maxsize=1 << 13)  # many endpoints read the same few windows of the same few days
+def _keys_within(unit: Literal["hours", "days"], first: int, last: int, key: str, read: Cadence) -> tuple[str, ...]:
+    low, high = _window(unit, first, last, key, read)
     return tuple(key_at(read, index) for index in range(low, high + 1))
 
 
@@ -65,14 +72,14 @@ def reader_span(item: WindowInput, first: int, last: int, read: Cadence, reader:
     return (low, high) if reader == "daily" else (low * _HOURS_A_DAY, high * _HOURS_A_DAY + _HOURS_A_DAY - 1)
 
 
-def _window(item: WindowInput, key: str, read: Cadence) -> tuple[int, int]:
+def _window(unit: Literal["hours", "days"], first: int, last: int, key: str, read: Cadence) -> tuple[int, int]:
     """First and last partition number of what a window reads."""
-    if item.unit == "hours":
+    if unit == "hours":
         low, high = _hours(key)
-        low, high = low + item.first, high + item.last
+        low, high = low + first, high + last
         return (low, high) if read == "hourly" else (low // _HOURS_A_DAY, high // _HOURS_A_DAY)
     day = index_of(key) if window_of(key).cadence == "daily" else index_of(key) // _HOURS_A_DAY
-    low, high = day + item.first, day + item.last
+    low, high = day + first, day + last
     return (low, high) if read == "daily" else (low * _HOURS_A_DAY, high * _HOURS_A_DAY + _HOURS_A_DAY - 1)
 
 
