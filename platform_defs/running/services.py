@@ -43,8 +43,8 @@ def spark_folder(home: Path) -> Path:
     return home / "spark"
 
 
-def spark(children: Children, home: Path, port: int, token: str, heap: str) -> Spec:
-    """The Spark Connect server. Looks for Java and has the jars fetched that are missing: raises NoJava or JarError."""
+def spark(children: Children, home: Path, port: int, token: str, heap: str, *, brief: bool = False) -> Spec:
+    """The Spark Connect server. Looks for Java and has the jars fetched that are missing: raises NoJava or JarError. `brief`: it is for minutes."""
     found = find_spec("pyspark")
     if found is None or found.origin is None:
         raise java.NoJava("the package pyspark is not installed: install backline[platform]")
@@ -57,7 +57,7 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str) -> S
             raise jars.JarError(words.strip()[-2000:])
     delta = jars.ensure(chosen, spark_home, os.environ)
     archived = class_archive.options(chosen, spark_server.classpath_of(spark_home, delta), os.environ)
-    settings = spark_server.SparkServerSettings(folder=spark_folder(home), log=home / "logs" / f"{SPARK}.log", heap=heap)
+    settings = spark_server.SparkServerSettings(folder=spark_folder(home), log=home / "logs" / f"{SPARK}.log", heap=heap, brief=brief)
     return Spec(
         SPARK,
         tuple(spark_server.command(settings, chosen, spark_home, delta, port, archived)),

@@ -35,6 +35,10 @@ OPENED = (
 _READY_SECONDS = 300.0  # a loaded machine took 100; a server that died is noticed at once
 _STOP_SECONDS = 10.0
 _FEW_CORES = 4
+# Four times as late as Java would, its second compiler leaves what runs now and then alone: few cores have better to do in the first minutes.
+_LATE = (
+    "-XX:Tier4InvocationThreshold=20000", "-XX:Tier4MinInvocationThreshold=5000", "-XX:Tier4CompileThreshold=40000", "-XX:Tier4BackEdgeThreshold=200000",
+)  # fmt: skip
 
 
 class SparkServerError(RuntimeError):
@@ -50,8 +54,8 @@ class SparkServerSettings:
         log: file its log is appended to (made 0600).
         heap: Java's -Xmx.
         cores: threads that run tasks.
-        one_compiler: whether Java compiles quickly and never again. Its second compiler works beside the runs for the first minutes, which few cores
-            feel: with two, the first eight builds took 13 s of processor time without it and 22 s with it. Long computations on many rows miss it.
+        brief: whether it is for minutes and small hours: then few cores are spared Java's second compiler, which works beside the first runs (eight small
+            builds took 22 s of processor time with it, 13 without). Large hours miss it from the first on: a million events took 40 s with it, 80 without.
         shuffle_partitions: of a shuffle; two are enough for hours of a laptop's data.
         conf: further Spark settings, which win over the platform's.
     """
@@ -60,7 +64,7 @@ class SparkServerSettings:
     log: Path
     heap: str = "3g"
     cores: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
-    one_compiler: bool = field(default_factory=lambda: (os.cpu_count() or 2) <= _FEW_CORES)
+    brief: bool = False
     shuffle_partitions: int = 2
     conf: Mapping[str, str] = field(default_factory=dict)
 
@@ -235,6 +239,8 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.databricks.delta.vacuum.logging.enabled": "false",  # two commits that say a vacuum began and ended
         "spark.databricks.delta.snapshotPartitions": "1",  # the default 50 tasks a snapshot made a tiny publish take 2.3 s; 0.4 s so
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
+        # Never the same twice: a dictionary of them is made, looked through for every value, and thrown away.
+        **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("event_id", "time", "received_at")},
         "spark.sql.files.openCostInBytes": "1048576",  # no file is split into less than this: of the default 4 MB, an hour of a million rows has one
         # The hours of a range are written side by side: else each write first sorts all its rows by hour.
         "spark.sql.maxConcurrentOutputFileWriters": "50",
@@ -255,13 +261,19 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
     return [
         str(chosen.executable), "-XX:+IgnoreUnrecognizedVMOptions", *OPENED, *archived, *(f"-D{name}={value}" for name, value in properties.items()),
         # Each plan is compiled to a class of its own: with the first compiler alone Java sets 48 MB aside for them, and a server with a full one ends itself.
-        "-XX:ReservedCodeCacheSize=512m", *(["-XX:TieredStopAtLevel=1"] if settings.one_compiler else []),
+        "-XX:ReservedCodeCacheSize=512m", *_compilers(settings),
         "-XX:+UseParallelGC", f"-Xmx{settings.heap}", "-XX:-HeapDumpOnOutOfMemoryError", "-XX:+ExitOnOutOfMemoryError", f"-XX:ErrorFile={local}/hs_err.log",
         "-cp", classpath_of(spark_home, delta),
         "org.apache.spark.deploy.SparkSubmit", "--master", f"local[{settings.cores}]",
         *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}")),
         "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal",
     ]  # fmt: skip
+
+
+def _compilers(settings: SparkServerSettings) -> tuple[str, ...]:
+    if (os.cpu_count() or 2) > _FEW_CORES:
+        return ()
+    return ("-XX:TieredStopAtLevel=1",) if settings.brief else _LATE
 
 
 def _free_port() -> int:

@@ -73,7 +73,7 @@ class Supervisor:
     Args:
         home: BACKLINE_HOME. assets: folder of the domains.
         tell: gets progress, from several threads, one call at a time.
-        heap: memory of the Spark server. limits: when it is started anew.
+        heap: memory of the Spark server. limits: when it is started anew. brief: it is for minutes and small hours, not for days.
         web_port, collector_port: taken if free, else any free one is.
         signals: whether SIGINT, SIGTERM and SIGHUP end it (the main thread only): the first raises Interrupted there, a later one hurries the end.
     """
@@ -86,13 +86,14 @@ class Supervisor:
         tell: Tell,
         heap: str = "2g",
         limits: Limits | None = None,
+        brief: bool = False,
         web_port: int = WEB_PORT,
         collector_port: int = COLLECTOR_PORT,
         signals: bool = False,
     ) -> None:
         self._home, self._assets, self._heap, self._signals = Home(home), assets.absolute(), heap, signals
         self._wanted_ports = web_port, collector_port
-        self._limits = limits or Limits()
+        self._limits, self._brief = limits or Limits(), brief
         self._recycler: Recycler | None = None
         self._sampler: Sampler | None = None
         self._tell_outside = tell
@@ -191,7 +192,7 @@ class Supervisor:
             self._locations = Locations(children, self.settings, CHECKOUT, web_port, lambda words: self._tell("contracts", "note", words))
 
         def spark() -> None:
-            children.start(services.spark(children, home, spark_port, token, self._heap))
+            children.start(services.spark(children, home, spark_port, token, self._heap, brief=self._brief))
 
         def contracts() -> str | None:
             # Refused is not the end: what was applied before runs, and a mended file is applied when it is saved.

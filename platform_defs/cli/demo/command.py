@@ -41,7 +41,7 @@ def demo(days: int, leave: bool, json_file: Path | None, port: int, collector_po
     from resources.settings import checkout, default_home
 
     out, begun = console(), time.monotonic()
-    supervisor = Supervisor(default_home(), assets_folder(checkout()), tell=progress(), web_port=port, collector_port=collector_port, signals=True)
+    supervisor = Supervisor(default_home(), assets_folder(checkout()), tell=progress(), brief=True, web_port=port, collector_port=collector_port, signals=True)
     try:
         with supervisor:
             from platform_defs.cli.demo.job import Demo

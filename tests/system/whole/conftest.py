@@ -26,7 +26,7 @@ def whole() -> Iterator[Whole]:
     # Not pytest's folder: another session closes it to the account that an embedded Postgres runs under.
     with (
         tempfile.TemporaryDirectory(prefix="backline-whole-") as home,
-        Supervisor(Path(home), checkout() / "assets", tell=told.append, web_port=0, collector_port=0) as supervisor,
+        Supervisor(Path(home), checkout() / "assets", tell=told.append, brief=True, web_port=0, collector_port=0) as supervisor,
     ):
         ledger = Ledger(supervisor.settings.ledger_url)
         yield Whole(supervisor.settings, ledger, Demo(supervisor.settings, DAYS), told)
