@@ -90,12 +90,14 @@ class Publisher:
         table = good.select(*self._compiled.columns, self._column)
         lake, key = self._platform.lake, self._contract.key
         empty = {each.found.key for each in judged if not each.found.rows}
-        version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard, empty).version
+        first = not any(key in before for key in keys)
+        run_id, number = self._work.run_id, fence.number
+        version = publish(self._session, self._contract, lake.table(key), table, keys, run_id, number, guard, empty, first).version
         dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
         if dirty and "quarantine" in lanes_of(self._contract):
             rows = mine.where(F.col(self._column).isin(dirty))
             rows = (rows.where(~_is_good()) if marked else rows.limit(0)).drop(ELSEWHERE)
-            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, self._work.run_id, fence.number, guard)
+            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, run_id, number, guard)
         return version
 
     def record(self, good: Mapping[str, Published], refused: Sequence[Judged], fence: Fence, at: datetime) -> None:

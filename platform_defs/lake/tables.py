@@ -114,11 +114,14 @@ def publish(
     fence: int,
     before_commit: Callable[[], None] | None = None,
     empty: Collection[str] = (),
+    first: bool = False,
 ) -> Commit:
     """Replaces these partitions by the frame's rows in one commit, or not at all; readers see all of it or nothing.
 
     `empty`: of the partitions, those that the frame is known to have no row of: where the table has no file of them either, there is nothing to do and
-    Spark is not asked. The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
+    Spark is not asked. `first`: none of them is known to have been published: where no folder of them is there either, their rows are added, and nobody looks
+    through the table's log for files to replace (a third of a small publish).
+    The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
     `before_commit` is called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
     Raises NoTable, PartitionKeyError, Spark's own error if the frame does not fit; after any of them nothing was published, unless the connection broke.
     """
@@ -137,12 +140,16 @@ def publish(
             before_commit()
         return Commit(before, changed=False, rows=0, size=0, tries=1)
     said = delta_log.signature(run=run_id, fence=fence, keys=sorted(keys))
-    predicate = f"{name(column)} IN ({', '.join(map(text, keys))})"
+    folders = [f"{path}/{column}={key}" for key in keys]
+    replaced = {"replaceWhere": f"{name(column)} IN ({', '.join(map(text, keys))})"}
     for tries in range(1, _TRIES + 1):
         if before_commit is not None:
             before_commit()
+        # What an earlier try left has a folder: then Delta looks.
+        added = first and not any(files_of(path).names(folder) for folder in folders)
         try:
-            staged.write.format("delta").mode("overwrite").option("replaceWhere", predicate).option("userMetadata", said).save(path)
+            writer = staged.write.format("delta").option("userMetadata", said)
+            (writer.mode("append") if added else writer.mode("overwrite").options(**replaced)).save(path)
         except PySparkException as error:
             mine = _committed(path, before, said, tries)
             if mine is not None:  # it was committed; what failed came after

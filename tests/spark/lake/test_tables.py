@@ -95,6 +95,27 @@ def test_a_publish_replaces_its_hours_and_no_other(spark: SparkSession, lake: La
     assert delta_log.entries(table)[-1].signature == {"by": "backline", "run": "run-2", "fence": 7, "keys": [HOURS[0]]}
 
 
+def test_what_was_never_there_is_added_and_what_an_unrecorded_run_left_is_replaced(spark: SparkSession, lake: Lake) -> None:
+    ensure_table(spark, lake, contract())
+    table = lake.table("charts/skip_rate")
+
+    def modes() -> list[str]:
+        logs = sorted(Path(table, "_delta_log").glob("*.json"))[1:]
+        infos = [json.loads(log.read_text().splitlines()[0])["commitInfo"] for log in logs]
+        return [info["operationParameters"]["mode"] for info in infos]
+
+    for run, (hours, starts) in enumerate(((HOURS[:1], 1), (HOURS[:1], 2), (HOURS[1:2], 3), (HOURS[1:3], 4))):
+        commit = publish(spark, contract(), table, rows(spark, hours[-1], starts), hours, f"run-{run}", run + 1, first=True)
+        assert (commit.changed, commit.rows) == (True, 1)
+    assert modes() == ["Append", "Overwrite", "Append", "Overwrite"]
+    Path(table, f"hour={HOURS[3]}").mkdir()
+    Path(table, f"hour={HOURS[3]}", "part-of-a-try-that-died.parquet").write_bytes(b"")
+    publish(spark, contract(), table, rows(spark, HOURS[3], 5), HOURS[3:4], "run-9", 9, first=True)
+    assert modes()[-1] == "Overwrite"
+    assert found(read_table(spark, table, 5, HOURS[:4], "hour")) == [(HOURS[0], "t0", 2), (HOURS[2], "t0", 4), (HOURS[3], "t0", 5)]
+    assert delta_log.entries(table)[0].signature == {"by": "backline", "run": "run-0", "fence": 1, "keys": HOURS[:1]}
+
+
 def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
