@@ -89,7 +89,9 @@ class Publisher:
         good = mine.where(_is_good()) if marked else mine
         table = good.select(*self._compiled.columns, self._column)
         lake, key = self._platform.lake, self._contract.key
-        empty = {each.found.key for each in judged if not each.found.rows}
+        # What had rows is replaced though it has no files any more: somebody removed them, and the table's log names them still.
+        held = {key for key, was in before.items() if was.rows}
+        empty = {each.found.key for each in judged if not each.found.rows} - held
         version = publish(self._session, self._contract, lake.table(key), table, keys, self._work.run_id, fence.number, guard, empty).version
         dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
         if dirty and "quarantine" in lanes_of(self._contract):
