@@ -31,6 +31,8 @@ INTERVAL_SECONDS = 10
 # What one tick may look at. With more in hand it leaves the changes for later ticks.
 MAX_PENDING = 5_000
 _CHANGES = 2_000
+# Of these so many are read at first, then twice as many: one corrected snapshot may touch days of all that read it, a thousand of them more than a tick can do.
+_FIRST_CHANGES = 25
 # Facts are read per stretch of time; stretches closer than this are read as one.
 _GAP = timedelta(days=7)
 # What is to be looked at later is kept by the minute: hours of one range that settle together are then one entry.
@@ -137,7 +139,10 @@ def look_for_tries(ledger: Ledger, domain: str, before: Cursor, now: datetime) -
 
 
 def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[list[LandedChange], list[ContentChange], Cursor]:
-    """What changed since a cursor, and the cursor after it: pending is what of `domain` the changes touch, was pending, or whose time has come."""
+    """What changed since a cursor, and the cursor after it: pending is what of `domain` the changes touch, was pending, or whose time has come.
+
+    Changes are read until they touch as much as a tick may look at; the rest is read by later ticks.
+    """
     contracts = ledger.registry.current()
     waiting, minute = before.waiting, _minute(now)
     touched = before.partitions | {place for place, at in waiting.items() if at <= minute}
@@ -146,13 +151,18 @@ def follow(ledger: Ledger, domain: str, before: Cursor, now: datetime) -> tuple[
     to = (before.landed, before.content)
     if len(touched) < MAX_PENDING:
         landed, landed_to = ledger.landing.changed_since(before.landed, _CHANGES)
-        content, content_to = ledger.partitions.changed_since(before.content, _CHANGES)
-        to = (landed_to, content_to)
         mine = [change for change in landed if change.event in contracts and contracts[change.event].domain == domain]
         touched |= {(change.event, change.hour) for change in mine}
-        readers_ = Readers(contracts, domain)
-        for change in content:
-            touched.update(readers_.of(change.endpoint, change.partition, now))
+        readers_, content_to, few = Readers(contracts, domain), before.content, _FIRST_CHANGES
+        while len(touched) < MAX_PENDING and len(content) < _CHANGES:
+            read, content_to = ledger.partitions.changed_since(content_to, few)
+            content += read
+            for change in read:
+                touched.update(readers_.of(change.endpoint, change.partition, now))
+            if len(read) < few:
+                break
+            few *= 2
+        to = (landed_to, content_to)
     held = {(endpoint, key) for endpoint, key in touched if endpoint in contracts and window_of(key).cadence == contracts[endpoint].cadence}
     rest = {place: at for place, at in waiting.items() if place not in touched}
     return mine, content, Cursor(landed=to[0], content=to[1], looked=before.looked).holding(held, rest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from platform_defs.planning.facts import Pause, Trouble
@@ -20,7 +20,7 @@ class Cause:
 
     Attributes:
         state: `refused`, `failed`, `stuck`, or `overdue`: past its deadline though it waits for no other partition and
-            nothing is under way.
+            nothing is under way; `waiting` or `due` where it has promised nothing itself, and what waits for it is overdue.
         reason: in words, of the newest of them, with what becomes of it.
         partitions: of this endpoint with this reason, in order.
         waiting: how many partitions of other endpoints wait for these. datasets: which endpoints those are.
@@ -52,7 +52,8 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble], pau
     """What is broken, first what most waits for. What is paused is not: a person knows of it.
 
     Args:
-        decisions: states of the partitions looked at. troubles: everything in trouble, older partitions too, by (endpoint, partition).
+        decisions: states of the partitions looked at, what is read before what reads it (as `decide` gives them).
+        troubles: everything in trouble, older partitions too, by (endpoint, partition).
         paused: endpoints that are.
     """
     known = {(each.endpoint, each.partition): each for each in decisions}
@@ -70,6 +71,7 @@ def causes(decisions: Iterable[Decision], troubles: Mapping[Place, Trouble], pau
             broken[place] = (each.state, same.reason if same is not None and same.state == each.state else each.reason)
         elif each.overdue and not each.waiting_for and each.state not in _UNDER_WAY:
             broken[place] = (PartitionState.OVERDUE, each.reason)
+    broken |= _behind_the_overdue(known, broken.keys())
     behind = _behind(known, broken.keys())
     groups: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
     for place, (state, reason) in broken.items():
@@ -101,23 +103,43 @@ def resting(decisions: Iterable[Decision], pauses: Mapping[str, Pause], every: I
     return found
 
 
+def _behind_the_overdue(known: Mapping[Place, Decision], broken: Set[Place]) -> dict[Place, tuple[str, str]]:
+    """Why the overdue wait that wait for nothing broken: an hour held open by a receiver that is silent is past no deadline, where its event type has none.
+
+    What is paused, or under way, is no cause. Where nothing is known of what is waited for, the overdue partition stands for itself.
+    """
+    ends = {one for each in known.values() for one in _waits(each) if one in broken or (one in known and not known[one].waiting_for)}
+    found: dict[Place, tuple[str, str]] = {}
+    for place, roots in _roots(known, ends).items():
+        each = known[place]
+        if not each.overdue or each.state in _UNDER_WAY or place in broken:
+            continue
+        for root in roots - broken:
+            end = known[root]
+            if not end.paused and not end.ask and end.state not in _UNDER_WAY:
+                found[root] = (end.state, end.reason)
+        if not roots:
+            found[place] = (PartitionState.OVERDUE, each.reason)
+    return found
+
+
+def _waits(decision: Decision) -> list[Place]:
+    return [(each.endpoint, each.partition) for each in decision.waiting_for]
+
+
+def _roots(known: Mapping[Place, Decision], ends: Collection[Place]) -> dict[Place, frozenset[Place]]:
+    """Which of these ends each place that waits does so for, directly or through others. One pass: what is read comes before what reads it."""
+    roots: dict[Place, frozenset[Place]] = {}
+    for place, each in known.items():
+        if each.waiting_for and place not in ends:
+            roots[place] = frozenset().union(*({one} if one in ends else roots.get(one, ()) for one in _waits(each)))
+    return roots
+
+
 def _behind(known: Mapping[Place, Decision], ends: Collection[Place]) -> Mapping[Place, set[Place]]:
     """What waits for each of these places, directly or through others."""
-    roots: dict[Place, frozenset[Place]] = {}
-
-    def roots_of(place: Place) -> frozenset[Place]:
-        if place in ends:
-            return frozenset({place})
-        if place not in roots:
-            roots[place] = frozenset()  # a ring cannot be declared; this only keeps a wrong one from looping
-            each = known.get(place)
-            if each is not None:
-                roots[place] = frozenset().union(*(roots_of((one.endpoint, one.partition)) for one in each.waiting_for))
-        return roots[place]
-
     behind: dict[Place, set[Place]] = defaultdict(set)
-    for place, each in known.items():
-        if place not in ends and each.waiting_for:
-            for root in roots_of(place):
-                behind[root].add(place)
+    for place, roots in _roots(known, ends).items():
+        for root in roots:
+            behind[root].add(place)
     return behind

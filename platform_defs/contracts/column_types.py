@@ -23,6 +23,18 @@ def takes_up(old: str, new: str) -> bool:
     return kept == [name for name, _ in fields_before] and all(takes_up(known[name], kind) for name, kind in fields_after if name in known)
 
 
+def returns_otherwise(older: str, last: str, new: str) -> bool:
+    """Whether a part of a record that `last` no longer had comes back in `new` as something that the `older` one cannot become: the table has it still."""
+    was, kept, comes = _inside(older), _inside(last), _inside(new)
+    if was is None or kept is None or comes is None or not was[0] == kept[0] == comes[0]:
+        return False
+    if was[0] != "STRUCT":
+        return any(returns_otherwise(*parts) for parts in zip(_split(was[1]), _split(kept[1]), _split(comes[1]), strict=False))
+    had, left = dict(_fields(was[1])), dict(_fields(kept[1]))
+    known = [(name, kind) for name, kind in _fields(comes[1]) if name in had]
+    return any(returns_otherwise(had[name], left[name], kind) if name in left else not takes_up(had[name], kind) for name, kind in known)
+
+
 def _inside(text: str) -> tuple[str, str] | None:
     """`ARRAY<INT>` as `("ARRAY", "INT")`; None for a type without parts."""
     head, opened, rest = text.strip().partition("<")

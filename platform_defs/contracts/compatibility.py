@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from platform_defs.contracts.column_types import takes_up
+from platform_defs.contracts.column_types import returns_otherwise, takes_up
 from platform_defs.contracts.contract import Canonical, Column, Contract, WireField, WireType
 from platform_defs.contracts.durations import words
 from platform_defs.contracts.partitions import window_of
@@ -73,14 +73,15 @@ def _declared_again(last: Contract, new: Contract) -> Iterator[Change]:
 
 
 def _returned(last: Contract, new: Contract, older: Sequence[Contract]) -> Iterator[Change]:
-    """Columns that were once removed and come back as something else: the table has them still, as they were."""
-    here = {column.name for column in last.columns}
+    """Columns, and parts of their records, that were once removed and come back as something else: the table has them still, as they were."""
+    here = {column.name: column for column in last.columns}
     for column in new.columns:
-        was = next((each for version in older for each in version.columns if each.name == column.name), None)
-        if column.name not in here and was is not None:
-            for change in _column_changes(was, column):
-                if change.breaking:
-                    yield change.model_copy(update={"words": f"comes back as something else than the table holds: {change.words}"})
+        known = [each for version in older for each in version.columns if each.name == column.name]
+        if column.name in here:
+            known = [each for each in known if returns_otherwise(each.type, here[column.name].type, column.type)]
+        for change in _column_changes(known[0], column) if known else ():
+            if change.breaking:
+                yield change.model_copy(update={"words": f"comes back as something else than the table holds: {change.words}"})
 
 
 def _identity(old: Contract, new: Contract) -> Iterator[Change]:

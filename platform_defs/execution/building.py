@@ -190,9 +190,11 @@ class _Build:
         return planned
 
     def _bare(self, published: Mapping[str, Published]) -> list[str]:
-        """Partitions that have rows by the ledger and no files in the table: somebody removed their folder, which no log tells."""
-        table, column, files = self._platform.lake.table(self._key), partition_column(self._contract.cadence), files_of(self._platform.lake.root)
-        return [key for key, version in published.items() if version.rows and not files.names(f"{table}/{column}={key}")]
+        """Partitions that have rows by the ledger and no files in the table: somebody removed them, with their folder or without, which no log tells."""
+        column = partition_column(self._contract.cadence)
+        folders = {key: f"{column}={key}" for key, version in published.items() if version.rows}
+        filled = files_of(self._platform.lake.root).filled(self._platform.lake.table(self._key), folders.values())
+        return [key for key, folder in folders.items() if folder not in filled]
 
     def _go_on(self) -> None:
         """Raises Cancelled if the run is being cancelled."""

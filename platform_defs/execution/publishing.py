@@ -89,15 +89,17 @@ class Publisher:
         good = mine.where(_is_good()) if marked else mine
         table = good.select(*self._compiled.columns, self._column)
         lake, key = self._platform.lake, self._contract.key
-        empty = {each.found.key for each in judged if not each.found.rows}
-        first = not any(key in before for key in keys)
+        # What had rows is replaced though it has no files any more: somebody removed them, and the table's log names them still.
+        held = {key for key in keys if key in before and before[key].rows}
+        empty = {each.found.key for each in judged if not each.found.rows} - held
         run_id, number = self._work.run_id, fence.number
-        version = publish(self._session, self._contract, lake.table(key), table, keys, run_id, number, guard, empty, first).version
+        version = publish(self._session, self._contract, lake.table(key), table, keys, run_id, number, guard, empty, first=not held).version
         dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
         if dirty and "quarantine" in lanes_of(self._contract):
             rows = mine.where(F.col(self._column).isin(dirty))
             rows = (rows.where(~_is_good()) if marked else rows.limit(0)).drop(ELSEWHERE)
-            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, run_id, number, guard)
+            first = not any(_had_quarantine(before.get(each)) for each in dirty)
+            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, run_id, number, guard, first=first)
         return version
 
     def record(self, good: Mapping[str, Published], refused: Sequence[Judged], fence: Fence, at: datetime) -> None:

@@ -23,7 +23,7 @@ from platform_defs.contracts.loading import Declared
 from platform_defs.execution.building import build
 from platform_defs.execution.endpoints import EndpointStep
 from platform_defs.execution.overlap import Overlap
-from platform_defs.execution.platform import Cancelled, Work
+from platform_defs.execution.platform import Cancelled, Trigger, Work
 from platform_defs.execution.results import Failure, FailureKind, PartitionResult
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake import delta_log
@@ -99,6 +99,19 @@ def test_a_double_click_builds_once(shop: Workshop, plays: Declared) -> None:
         answers = [results[0].outcome for results in pool.map(lambda work: build(work, shop.platform), works)]
     assert sorted(answers) == ["published", "skipped", "skipped"]
     assert len(commits(shop)) == 1
+
+
+def test_of_two_backfills_a_schedule_and_a_click_on_one_range_one_builds_and_the_others_say_which(shop: Workshop, plays: Declared) -> None:
+    triggers: list[Trigger] = ["command", "range", "schedule", "click"]
+    works = {trigger: shop.work(plays, H0, H1, trigger=trigger) for trigger in triggers}
+    with ThreadPoolExecutor(4) as pool:
+        answers = dict(zip(works, pool.map(lambda work: build(work, shop.platform), works.values()), strict=True))
+    (winner,) = commits(shop)
+    for trigger, work in works.items():
+        told = {(result.outcome, result.reason) for result in answers[trigger]}
+        by = f"current, built by run {winner}" + (" after this was asked for" if trigger == "click" else "")
+        assert told == {("published", "") if work.run_id == winner else ("skipped", by)}
+    assert [row["plays"] for row in shop.rows()] == [1, 2]
 
 
 def test_overlapping_ranges_share_the_work(shop: Workshop, plays: Declared) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from platform_defs.cli.main import SUBS
 from platform_defs.running.supervisor import CHECKOUT
 from tests.system.cli import test_land, test_on_call, test_retention
 
@@ -50,8 +51,26 @@ HELD = {
     "backfill --resume ID": "tests/system/dagster/test_backfill_command.py::test_what_is_refused_is_named_and_resumed_once_it_is_mended",
 }
 
+UP, LOGS = "tests/system/running/test_up.py", "tests/unit/cli/test_logs.py"
+SHOWN = {
+    "failed list [--last 24h]": f"{UP}::test_sent_events_get_their_verdicts",
+    "failed show ID": f"{UP}::test_sent_events_get_their_verdicts",
+    "logs [NAME]": f"{LOGS}::test_the_last_lines_of_a_process",
+    "logs RUN": f"{LOGS}::test_a_run_is_found_by_the_beginning_of_its_id",
+    "read NAME --from A --to B": f"{UP}::test_planted_values_reach_tables_and_outputs_as_pseudonyms",
+    "collector token CLIENT": "tests/unit/collection/test_tokens.py::test_a_new_token_voids_the_old_one",
+    "collector revoke CLIENT": "tests/unit/collection/test_tokens.py::test_a_new_token_voids_the_old_one",
+    "down": f"{UP}::test_after_kill_9_and_a_restart_only_landing_holds_what_was_planted",
+}
+# What authors and who sets a platform up meet: their own pages tell of these.
+NOT_ON_CALL = {"demo", "up", "test", "new", "send", "secret", "bench"}
 
-TABLES = {"# For people on call": STATE_ROWS, "## Buttons of the web pages": BUTTONS, "## Commands that change contracts and build the past": HELD}
+TABLES = {
+    "# For people on call": STATE_ROWS,
+    "## Buttons of the web pages": BUTTONS,
+    "## Commands that change contracts and build the past": HELD,
+    "## Commands that show what lies there, and stop": SHOWN,
+}
 
 
 @pytest.mark.parametrize("heading", TABLES)
@@ -67,6 +86,11 @@ def test_every_table_of_states_buttons_and_commands_is_held() -> None:
     tables = [part.splitlines()[0] for part in page.split("\n## ") if re.search(r"^\| (state|button|command) \|", part, re.MULTILINE)]
     elsewhere = [test_on_call.HEADING, test_land.HEADING, test_retention.HEADING]
     assert sorted(heading.lstrip("# ") for heading in tables) == sorted(heading.lstrip("# ") for heading in [*TABLES, *elsewhere])
+
+
+def test_every_command_that_there_is_is_told() -> None:
+    page = (CHECKOUT / "docs" / "on-call.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)[ `]", page, re.MULTILINE)) == SUBS.keys() - NOT_ON_CALL
 
 
 @pytest.mark.parametrize("where", sorted({where for held in TABLES.values() for where in held.values()}))

@@ -15,8 +15,9 @@ from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Held
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Counts, Published
+from sensors import late_data
 from sensors.alerts import alerts_sensor
-from sensors.late_data import Cursor, decide_on, readers
+from sensors.late_data import Cursor, decide_on, follow, readers
 from sensors.run_tags import REQUEST, TRIGGER, spared_read
 from tests.system.dagster.domains import loaded
 
@@ -118,6 +119,17 @@ def test_a_request_is_closed_by_its_runs_end_and_not_before(world: World) -> Non
         world.instance.report_run_failed(record.dagster_run)
     world.schedule("hourly")
     assert not {int(request.tags[REQUEST]) for request in first} & {request.id for request in world.ledger.requests.open()}
+
+
+def test_what_terminated_runs_were_to_build_is_asked_for_again(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    first = world.schedule("hourly")
+    assert not isinstance(first, str)
+    for request in first:
+        world.run(request, dg.DagsterRunStatus.CANCELED)
+    again = world.schedule("hourly")
+    assert asked(again) == asked(first)
+    assert not {request.run_key for request in first} & {request.run_key for request in again if not isinstance(request, str)}
 
 
 def test_a_queue_held_for_an_hour_asks_once(world: World) -> None:
@@ -251,6 +263,21 @@ def test_late_rows_of_an_old_hour_are_followed_to_its_readers(world: World) -> N
     world.publish(PLAYS, [old])  # same content as before: the wave stops here
     quiet = world.sensor()
     assert (PLAYS_DAY, "2024-10-02", "2024-10-02") not in (asked(quiet.run_requests) if quiet.run_requests else set())
+
+
+def test_more_changes_than_a_tick_can_look_at_are_read_by_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_data, "MAX_PENDING", 3)
+    monkeypatch.setattr(late_data, "_FIRST_CHANGES", 1)
+    hours = [f"2024-10-0{day}T05" for day in range(1, 9)]
+    for hour in hours:
+        world.publish(PLAYED, [hour])
+    cursor, read = Cursor(), []
+    while not read or read[-1]:
+        _, content, after = follow(world.ledger, "music", cursor, world.now)
+        assert after.partitions == {(PLAYS, change.partition) for change in content}
+        read.append([change.partition for change in content])
+        cursor = Cursor(landed=after.landed, content=after.content)  # all of it was settled
+    assert read == [hours[:3], hours[3:6], hours[6:], []]
 
 
 def test_scattered_late_hours_are_one_run_that_spares_the_hours_between(world: World) -> None:

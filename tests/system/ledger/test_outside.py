@@ -10,7 +10,7 @@ import pytest
 
 from platform_defs.lake.delta_log import signature
 from platform_defs.lake.layout import Lake
-from platform_defs.ledger import Ledger
+from platform_defs.ledger import Ledger, outside
 from platform_defs.ledger.leases import Fence
 from platform_defs.ledger.looking import look
 from platform_defs.ledger.outside import changed_outside, note_changes
@@ -30,6 +30,8 @@ class Table:
         """A run's commit; the version."""
         for key in keys:
             (self.path / f"hour={key}").mkdir(parents=True, exist_ok=True)
+            (self.path / f"hour={key}" / f"part-{run_id}.parquet").touch()
+            (self.path / f"hour={key}" / f".part-{run_id}.parquet.crc").touch()
         return self.commit("WRITE", *keys, said=signature(run=run_id, fence=1, keys=sorted(keys)))
 
     def commit(self, operation: str, *keys: str, said: str | None = None, changed: bool = True) -> int:
@@ -88,6 +90,14 @@ def test_a_partition_whose_files_are_gone_is_found_and_one_without_rows_has_none
     shutil.rmtree(table.path / f"hour={H2}")
     assert found(filled, table) == [H2]
     assert state(filled, H2) == (S.STALE, True, f"changed outside: its files are gone from {table.path}; rebuilt")
+    (table.path / f"hour={H3}" / "part-run-1.parquet").unlink()  # the folder stays, and the sum of the file that nobody sees
+    assert found(filled, table) == [H3]
+
+
+def test_of_more_folders_than_a_look_opens_all_come_by_in_time(filled: Ledger, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "_OPENED", 1)
+    (table.path / f"hour={H3}" / "part-run-1.parquet").unlink()
+    assert [H3] in (found(filled, table) for _ in range(200))
 
 
 def test_a_commit_nobody_recorded_is_found_once_nobody_is_at_it(filled: Ledger, table: Table) -> None:

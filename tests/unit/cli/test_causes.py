@@ -48,6 +48,35 @@ def test_overdue_counts_only_at_its_root_and_not_while_it_is_built() -> None:
     assert [(cause.endpoint, cause.state, cause.waiting) for cause in found] == [("a/a", "overdue", 1)]
 
 
+def test_the_overdue_are_followed_to_what_has_no_deadline_of_its_own() -> None:
+    silent = Decision("a/a", HOURS[0], PartitionState.WAITING, "receiver r2 is silent")
+    readers = [waits("b/b", HOURS[0], "a/a"), waits("c/c", HOURS[0], "b/b", overdue=True)]
+    (found,) = causes([silent, *readers], {})
+    assert (found.endpoint, found.state, found.reason, found.waiting, found.datasets) == ("a/a", "waiting", "receiver r2 is silent", 2, ("b/b", "c/c"))
+    assert causes([silent, *readers[:1]], {}) == []  # nobody was promised anything
+
+
+def test_what_holds_the_overdue_up_is_told_unless_it_passes_or_is_told_already() -> None:
+    late = waits("b/b", HOURS[0], "a/a", overdue=True)
+    asked = Decision("a/a", HOURS[0], PartitionState.DUE, "closed", ask=True)
+    running = Decision("a/a", HOURS[0], PartitionState.RUNNING, "since 03:10")
+    old = Decision("a/a", HOURS[0], PartitionState.DUE, "older than 48 h: ask for it with a backfill")
+    for passing in (asked, running, paused("a/a", HOURS[0])):
+        assert causes([passing, late], {}) == []
+    assert [(cause.endpoint, cause.state, cause.waiting) for cause in causes([old, late], {})] == [("a/a", "due", 1)]
+    assert [(cause.endpoint, cause.state, cause.waiting) for cause in causes([refused("a/a", HOURS[0]), late], {})] == [("a/a", "refused", 1)]
+    # Troubles are told however old; of what else lies so far back nothing is known, and the overdue one stands for itself.
+    assert [(cause.endpoint, cause.waiting) for cause in causes([late], {("a/a", HOURS[0]): trouble("stuck")})] == [("a/a", 1)]
+    assert [(cause.endpoint, cause.state) for cause in causes([late], {})] == [("b/b", "overdue")]
+
+
+def test_a_long_row_that_waits_for_its_first_is_one_cause() -> None:
+    row = [Decision("a/a", "0000", PartitionState.REFUSED, "unique failed")]
+    row += [Decision("a/a", f"{n:04}", PartitionState.WAITING, "waits", (Missing("a/a", f"{n - 1:04}"),)) for n in range(1, 3000)]
+    (found,) = causes(row, {})
+    assert (found.partitions, found.waiting) == (("0000",), 2999)
+
+
 def test_old_troubles_are_told_though_nobody_looked_so_far_back() -> None:
     found = causes([], {("a/a", "2026-01-01T00"): trouble("stuck"), ("b/b", "2026-01-01T00"): trouble("waiting")})
     assert [(cause.endpoint, cause.state) for cause in found] == [("a/a", "stuck")]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_defs.contracts.column_types import takes_up
+from platform_defs.contracts.column_types import returns_otherwise, takes_up
 from platform_defs.contracts.compatibility import breaking, changes_of, compare
 from platform_defs.contracts.contract import Check, Column, Contract, PersonalMark, WireField, WireType
 from platform_defs.contracts.wire import spark_type
@@ -108,6 +108,24 @@ PAIRS = [
     Pair("nested: rename", (sent(field("r", record(A))), sent(field("r", record(B)))), BREAKS, "fields.r.a"),
     Pair("nested: reorder", (sent(field("r", record(A, B))), sent(field("r", record(B, A)))), BREAKS, "columns.r"),
     Pair("nested: retype", (sent(field("r", record(A))), sent(field("r", record(field("a", TEXT))))), BREAKS, "fields.r.a"),
+    Pair(
+        "nested: widen", (sent(field("r", record(field("a", whole(le="9"))))), sent(field("r", record(field("a", whole(le="99")))))), GOES_ON, "fields.r.a.le"
+    ),
+    Pair(
+        "nested: narrow", (sent(field("r", record(field("a", whole(le="99"))))), sent(field("r", record(field("a", whole(le="9")))))), BREAKS, "fields.r.a.le"
+    ),
+    Pair(
+        "nested: enum add",
+        (sent(field("r", record(field("a", choices("x"))))), sent(field("r", record(field("a", choices("x", "y")))))),
+        GOES_ON,
+        "fields.r.a.choices",
+    ),
+    Pair(
+        "nested: enum remove",
+        (sent(field("r", record(field("a", choices("x", "y"))))), sent(field("r", record(field("a", choices("x")))))),
+        BREAKS,
+        "fields.r.a.choices",
+    ),
     Pair("in a list: enum add", (sent(field("l", items(choices("x")))), sent(field("l", items(choices("x", "y"))))), GOES_ON, "fields.l[].choices"),
     Pair("in a list: enum remove", (sent(field("l", items(choices("x", "y")))), sent(field("l", items(choices("x"))))), BREAKS, "fields.l[].choices"),
     Pair("in a list of records: add required", (sent(field("l", items(record(A)))), sent(field("l", items(record(A, B))))), BREAKS, "fields.l[].b"),
@@ -178,6 +196,20 @@ PAIRS = [
     Pair("a removed column comes back as it was", (kept("a INT", "b INT"), kept("a INT"), kept("a INT", "b INT")), GOES_ON, "columns.b"),
     Pair("a removed column comes back as something else", (kept("a INT", "b INT"), kept("a INT"), kept("a INT", "b STRING")), BREAKS, "columns.b"),
     Pair("a removed field comes back as something else", (sent(A, B), sent(A), sent(A, field("b", TEXT, required=False))), BREAKS, "columns.b"),
+    Pair(
+        "a removed part comes back as it was",
+        (kept("s STRUCT<a: INT, b: INT>"), kept("s STRUCT<a: INT>"), kept("s STRUCT<a: INT, b: INT>")),
+        GOES_ON,
+        "columns.s",
+    ),
+    Pair(
+        "a removed part comes back as something else",
+        (kept("s STRUCT<a: INT, b: INT>"), kept("s STRUCT<a: INT>"), kept("s STRUCT<a: INT, b: STRING>")),
+        BREAKS,
+        "columns.s",
+    ),
+    Pair("an enum's value goes and comes back", tuple(sent(field("a", choices(*names))) for names in ("xy", "x", "xy")), GOES_ON, "fields.a.choices"),
+    Pair("narrowed and widened again", tuple(sent(field("a", whole(le=most))) for most in ("99", "9", "50")), GOES_ON, "fields.a.le"),
     Pair("a pseudonym's column comes back unmarked", (kept("a INT", PSEUDONYM), kept("a INT"), kept("a INT", "p BINARY")), BREAKS, "columns.p"),
     Pair("what was decided once is not asked again", (kept("a INT", "b INT"), kept("a INT"), kept("a INT", code_version="2")), GOES_ON, "code_version"),
     Pair("declared again as it was", (kept("a INT"), None, kept("a INT")), GOES_ON, "key"),
@@ -215,6 +247,21 @@ def test_the_verdict_is_known(pair: Pair) -> None:
 )
 def test_what_a_column_takes_up(old: str, new: str, verdict: bool) -> None:
     assert takes_up(old, new) is verdict
+
+
+@pytest.mark.parametrize(
+    ("older", "last", "new", "verdict"),
+    [
+        ("STRUCT<a: INT, b: INT>", "STRUCT<a: INT>", "STRUCT<a: INT, b: BIGINT>", True),
+        ("STRUCT<a: INT, b: STRUCT<c: INT>>", "STRUCT<a: INT>", "STRUCT<a: INT, b: STRUCT<c: INT, d: INT>>", False),
+        ("ARRAY<STRUCT<a: INT, b: INT>>", "ARRAY<STRUCT<a: INT>>", "ARRAY<STRUCT<a: INT, b: DATE>>", True),
+        ("MAP<STRING, STRUCT<r: STRUCT<a: INT>>>", "MAP<STRING, STRUCT<r: STRUCT<z: INT>>>", "MAP<STRING, STRUCT<r: STRUCT<z: INT, a: DATE>>>", True),
+        ("INT", "BIGINT", "BIGINT", False),
+        ("STRUCT<a: INT>", "STRUCT<a: BIGINT>", "STRUCT<a: BIGINT, b: INT>", False),
+    ],
+)
+def test_what_a_column_held_once_comes_back_as_it_was(older: str, last: str, new: str, verdict: bool) -> None:
+    assert returns_otherwise(older, last, new) is verdict
 
 
 limits = st.none() | st.integers(0, 3).map(str)

@@ -66,6 +66,16 @@ def test_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     assert not (tmp_path / "folder").exists()
 
 
+def test_folders_with_files_are_told_from_empty_ones(tmp_path: Path) -> None:
+    for name in ("full", "hidden", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "part-0.parquet").touch()
+    (tmp_path / "hidden" / ".part-0.parquet.crc").touch()
+    (tmp_path / "file").touch()
+    assert LocalFiles().filled(str(tmp_path), ["full", "hidden", "empty", "file", "none"]) == {"full"}
+    assert LocalFiles().filled(str(tmp_path / "none"), ["full"]) == set()
+
+
 def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "kept")
