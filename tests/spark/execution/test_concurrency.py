@@ -176,10 +176,10 @@ shop.contracts.update(shop.platform.ledger.registry.current())
 plays = shop.declare(counted, Plays, [same("played", EVENTS)])
 publish = publishing.publish
 
-def slowly(session, contract, path, staged, *rest):
+def slowly(session, contract, path, staged, *rest, **more):
     slow = "plays + length(coalesce(java_method('java.lang.Thread', 'sleep', 500L), ''))"
     print("commits", flush=True)
-    return publish(session, contract, path, staged.coalesce(1).withColumn("plays", F.expr(slow)), *rest)
+    return publish(session, contract, path, staged.coalesce(1).withColumn("plays", F.expr(slow)), *rest, **more)
 
 publishing.publish = slowly
 shop.build(plays, H0, run=run)
