@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -66,20 +67,34 @@ def inspection(rounds: int, rows: int) -> Measured:
             engine = SparkEngines(server.url, server.url).engine("lake")
             session = engine.session("bench")
             compiled = compile_model(contract(*columns, unique=unique, key="bench/charted"), schema)
+            sized = partial(engine.sized, session)
             large, small = _staged(session, folder / "large", HOURS[:1], rows), _staged(session, folder / "small", HOURS, rows // 100)
             figures = [
-                _compared(f"rows judged a second, one hour of {rows:,}", rows, rounds, large, compiled, schema, HOURS[:1]),
-                _compared(f"rows judged a second, six hours of {rows // 100:,}", rows // 100 * len(HOURS), rounds, small, compiled, schema, HOURS),
+                _compared(f"rows judged a second, one hour of {rows:,}", rows, rounds, sized, large, compiled, schema, HOURS[:1]),
+                _compared(f"rows judged a second, six hours of {rows // 100:,}", rows // 100 * len(HOURS), rounds, sized, small, compiled, schema, HOURS),
             ]
             engine.release("bench")
     return Measured(figures)
 
 
-def _compared(what: str, rows: int, rounds: int, frame: Callable[[], DataFrame], compiled: Compiled, schema: DataFrameSchema, keys: Sequence[str]) -> Figure:
+def _compared(
+    what: str,
+    rows: int,
+    rounds: int,
+    sized: Callable[[int | None], None],
+    frame: Callable[[], DataFrame],
+    compiled: Compiled,
+    schema: DataFrameSchema,
+    keys: Sequence[str],
+) -> Figure:
+    """Ours and pandera's, in turn. `sized`: plans of many rows are compiled, of few interpreted, as in a build; the rival's as Spark does by itself."""
+
     def ours() -> dict[str, Verdict]:
+        sized(rows)
         return {key: of_ours(found) for key, found in inspect(frame(), compiled, "hour", keys).items()}
 
     def panderas() -> dict[str, Verdict]:
+        sized(None)
         return {key: of_pandera(schema, frame().where(F.col("hour") == key).drop("hour")) for key in keys}
 
     if (mine := ours()) != (theirs := panderas()):  # warms both, too

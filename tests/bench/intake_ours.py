@@ -32,8 +32,20 @@ from platform_defs.privacy.keys import FileKek
 from platform_defs.privacy.vault import Vault
 from resources.spark import SparkEngines
 from tests.bench.intake_landing import HOURS, PERSONAL, PLAIN
+from tests.bench.profile import Place, Profile
 
 CONTRACTS = {"plain": PLAIN, "personal": PERSONAL}
+PHASES: dict[Place, str] = {
+    ("privacy/pseudonyms.py", "write_people"): "who is named: the vault",
+    ("execution/cleaning.py", "_private"): "who is named: collected",
+    ("execution/cleaning.py", "_sort_out"): "lines read, judged, named, told apart and staged",
+    ("execution/cleaning.py", "_ask"): "doubtful lines, by Pydantic",
+    ("execution/cleaning.py", "_apart"): "lines apart: their places",
+    ("execution/cleaning.py", "_counted"): "counted",
+    ("execution/cleaning.py", "_staged"): "lines apart and people: written",
+    ("quality/inspect.py", "inspect"): "inspect",
+    ("lake/tables.py", "publish"): "publish",
+}
 SEALED = datetime(2026, 10, 2, tzinfo=UTC)
 NOW = datetime(2026, 10, 2, 12, tzinfo=UTC)
 
@@ -107,9 +119,10 @@ def take(installation: Installation, contract: Contract, keys: Sequence[str]) ->
 def main() -> None:
     """One run over a day."""
     installation = Installation.of(Setting.model_validate_json(Path(sys.argv[1]).read_text()))
-    began = time.monotonic()
-    counts = take(installation, CONTRACTS[sys.argv[2]], HOURS)
-    print(json.dumps({**counts, "build": time.monotonic() - began}))  # noqa: T201 - what the benchmark reads
+    began, profile = time.monotonic(), Profile(PHASES)
+    with profile.watching():
+        counts = take(installation, CONTRACTS[sys.argv[2]], HOURS)
+    print(json.dumps({**counts, "build": time.monotonic() - began, "samples": profile.samples}))  # noqa: T201 - what the benchmark reads
     installation.close()
 
 

@@ -68,7 +68,7 @@ class Workshop:
         ddl = ", ".join(f"`{each.name}` {each.type}" for each in made.columns)
         frame = self.session().createDataFrame([(*row, part) for part, group in rows.items() for row in group], f"{ddl}, {column} STRING")
         run = f"fill-{uuid.uuid4()}"
-        commit = publish(self.session(), made, self.platform.lake.table(key), frame, list(rows), run, 0)
+        commit = publish(self.session(), made, self.platform.lake.table(key), frame, list(rows), run, 0, first=True)
         now = self.platform.clock()
         contents = {part: repr(sorted(group, key=repr)).encode() if group else empty_content([]) for part, group in rows.items()}
         outcomes = [
