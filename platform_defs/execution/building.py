@@ -1,6 +1,7 @@
 """The way of a partition, the same for every kind of endpoint: plan -> lease -> inputs -> compute and stage -> inspect -> publish -> record.
 
-What differs between kinds is the compute step (endpoints, intake, sources); what is judged is in quality and checks; commits are in publishing.
+What differs between kinds is the compute step (endpoints, intake, sources); what is judged is in quality and checks; commits are in publishing, and what is
+answered and told to the ledger in answering.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import assert_never
 
 from platform_defs.contracts.durations import words
 from platform_defs.contracts.partitions import cadence_of, partition_column
+from platform_defs.execution.answering import Answers
 from platform_defs.execution.calling import blame_of, compiled_of
 from platform_defs.execution.failures import Blame
 from platform_defs.execution.leasing import WAIT_SECONDS, Waiter, guard, take
 from platform_defs.execution.platform import Cancelled, Platform, Work
-from platform_defs.execution.publishing import Judged, Publisher
-from platform_defs.execution.results import Failure, FailureKind, OutcomeName, PartitionResult, Scalar
+from platform_defs.execution.publishing import Publisher
+from platform_defs.execution.results import Failure, FailureKind, PartitionResult
 from platform_defs.execution.skipping import Asked, before_start, why_current, why_left
 from platform_defs.execution.steps import ComputeStep, Planned, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog, said
@@ -27,7 +28,6 @@ from platform_defs.lake.files import files_of
 from platform_defs.lake.retention import first_kept
 from platform_defs.lake.staging import staging_folder
 from platform_defs.ledger.leases import Fence, FenceLost, Held, RunEnded
-from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Published
 
 _LOSSES = 3
@@ -88,9 +88,7 @@ class _Build:
         self._key = self._contract.key
         self._blame = _blame(work, platform)
         self._asked = Asked(work.run_id, work.trigger, work.requested_at, work.force, work.origin)
-        self._began = platform.clock()
-        self._results: dict[str, PartitionResult] = {}
-        self._unrecorded: list[Outcome] = []
+        self._answers = Answers(work, platform)
         self._lost: list[str] = []
         self._seen: Mapping[str, Published] = {}
 
@@ -99,11 +97,11 @@ class _Build:
         keys = sorted(set(self._work.keys))
         early = [key for key in keys if before_start(key, self._contract.start)]
         for key in early:
-            self._results[key] = _result(key, "skipped", f"before start ({self._contract.start}): empty and complete")
-        oldest, kept = first_kept(self._contract, self._began), words(self._contract.retention_seconds)
-        for key in [key for key in keys if key < oldest and key not in self._results]:
-            self._results[key] = _result(key, "skipped", f"outside retention ({kept}): dropped, and not built again; the oldest kept is {oldest}")
-        keys = [key for key in keys if key not in self._results]
+            self._answers.pass_over(key, f"before start ({self._contract.start}): empty and complete")
+        oldest, kept = first_kept(self._contract, self._answers.began), words(self._contract.retention_seconds)
+        for key in [key for key in keys if key < oldest and key not in self._answers.results]:
+            self._answers.pass_over(key, f"outside retention ({kept}): dropped, and not built again; the oldest kept is {oldest}")
+        keys = [key for key in keys if key not in self._answers.results]
         keys = self._unspared(keys)
         try:
             if self._work.origin == "built" and any(item.endpoint == self._key for item in self._contract.inputs):
@@ -111,14 +109,14 @@ class _Build:
             else:
                 self._range(keys)
         finally:
-            self._tell()
-        return [self._results[key] for key in sorted(self._results)]
+            self._answers.tell()
+        return [self._answers.results[key] for key in sorted(self._answers.results)]
 
     def _unspared(self, keys: Sequence[str]) -> list[str]:
         """Those that are to be built. What is published of the spared ones is said again, to Dagster alone: nothing was looked at."""
         spared = self._published([key for key in keys if key in self._work.spared]) if self._work.spared else {}
         for key, version in spared.items():
-            self._results[key] = self._left("not asked for, left alone", key, version)
+            self._answers.spare(key, "not asked for, left alone", version)
         return [key for key in keys if key not in spared]
 
     # --- order -----------------------------------------------------------------------------------------------------------------------------------
@@ -131,7 +129,7 @@ class _Build:
                 self._fail(key, self._blame.after(key, broken), None)
                 continue
             self._range([key])
-            if not self._results[key].good:
+            if not self._answers.results[key].good:
                 broken = key
 
     def _range(self, keys: Sequence[str]) -> None:
@@ -176,13 +174,13 @@ class _Build:
         for key in keys:
             plan = plans[key]
             if why := why_left(self._asked, published.get(key), key not in changed):
-                self._skip(key, why, published[key])
+                self._answers.skip(key, why, published[key])
             elif isinstance(plan, Waiting):
-                self._wait(plan)
+                self._answers.wait(plan)
             elif isinstance(plan, Failure):
                 self._fail(key, plan, None)
             elif why := why_current(self._asked, plan.digest, self._contract.code_version, published.get(key), key not in changed):
-                self._skip(key, why, published[key])
+                self._answers.skip(key, why, published[key])
             elif plan.refusal is not None and key not in changed:
                 self._fail(key, plan.refusal, None)
             else:
@@ -268,7 +266,11 @@ class _Build:
         refused = [each for each in judged.values() if each.refused]
         publisher.record(published, refused if self._work.origin == "built" else [], fence, at)
         share = (time.monotonic() - began - sum(each.seconds for each in staged.values()) / max(1, min(run.threads, len(staged)))) / len(planned)
-        self._settle(fence, planned, judged, published, failed, max(0.0, share))
+        if failed:
+            self._go_on()  # what failed because it was interrupted is not told
+        for key in failed.keys() - judged.keys():
+            self._fail(key, failed[key], planned[key])
+        self._answers.settle(fence, planned, judged, published, failed, max(0.0, share))  # a fence lost by now means that a newer run decides
         return idle
 
     def _guard(self, fence: Fence) -> Callable[[], None]:
@@ -299,133 +301,41 @@ class _Build:
             if isinstance(answer, Staged):
                 staged[key] = answer
             elif isinstance(answer, Waiting):
-                self._wait(answer)
+                self._answers.wait(answer)
             elif answer.kind is FailureKind.INTERRUPTED and not self._holds(key):
                 self._lost.append(key)
             else:
                 self._fail(key, answer, planned[key])
         return staged
 
-    def _settle(
-        self,
-        fence: Fence,
-        planned: Mapping[str, Planned],
-        judged: Mapping[str, Judged],
-        published: Mapping[str, Published],
-        failed: Mapping[str, Failure],
-        share: float,
-    ) -> None:
-        """Tells the ledger, under the fence, and answers. A fence lost by now means that a newer run decides."""
-        if failed:
-            self._go_on()  # what failed because it was interrupted is not told
-        for key in failed.keys() - judged.keys():
-            self._fail(key, failed[key], planned[key])
-        # What was not even staged is told under the fence too: later, another run may have published it.
-        outcomes = [each for each in self._unrecorded if each.partition in planned]
-        self._unrecorded = [each for each in self._unrecorded if each.partition not in planned]
-        results: list[PartitionResult] = []
-        for key, each in judged.items():
-            failure = failed.get(key) or each.failure
-            version = published.get(key)
-            seconds = each.staged.seconds + share
-            name: OutcomeName = "published" if failure is None else "refused" if each.refused and key not in failed else "failed"
-            result = _result(
-                key, name, "" if failure is None else failure.why, rows=each.found.rows, version=version.version if version else None, seconds=seconds
-            )  # fmt: skip
-            metadata = {**self._metadata(each.planned.pins, self._work.run_id), **each.staged.notes}
-            counts = {**each.counts, "quarantined": each.found.quarantined}
-            results.append(replace(result, checks=each.checks, counts=counts, metadata=metadata, failure=failure))
-            if self._told_of(results[-1]):
-                outcomes.append(self._outcome(results[-1], planned[key], version))
-        self._platform.ledger.partitions.record(outcomes, self._run_info(), [fence])
-        self._results.update({result.key: result for result in results})
-
     # --- answers ---------------------------------------------------------------------------------------------------------------------------------
-
-    def _skip(self, key: str, why: str, version: Published) -> None:
-        self._answer(self._left(why, key, version), None)
-
-    def _left(self, why: str, key: str, version: Published) -> PartitionResult:
-        """The answer on a partition whose published version stays."""
-        counts = {name: getattr(version.counts, name) for name in version.counts.__slots__} if version.counts else {}
-        result = _result(key, "skipped", why, rows=version.rows, version=version.version)
-        return replace(result, counts=counts, metadata=self._metadata(version.pins, version.run_id))
-
-    def _wait(self, plan: Waiting) -> None:
-        result = _result(plan.key, "waiting", plan.why)
-        self._answer(replace(result, waiting_for=plan.inputs, retry_seconds=plan.retry_seconds), None)
 
     def _fail(self, key: str, failure: Failure, planned: Planned | None, tell: bool = True) -> None:
         self._go_on()
-        self._answer(replace(_result(key, "failed", failure.why), failure=failure), planned, tell)
+        self._answers.fail(key, failure, planned, tell)
 
     def _all_lost(self, planned: Mapping[str, Planned]) -> None:
         """Other runs decide about these: what they published is good, what not is theirs to tell."""
         published = self._published(list(planned))
         for key, plan in planned.items():
             version = published.get(key)
-            if version is not None and version.run_id != self._work.run_id and version.built_at >= self._began:
-                self._skip(key, f"current, built by run {version.run_id}", version)
+            if version is not None and version.run_id != self._work.run_id and version.built_at >= self._answers.began:
+                self._answers.skip(key, f"current, built by run {version.run_id}", version)
             else:
                 self._fail(key, self._blame.taken_over(key), plan, tell=False)
 
     def _give_up(self, planned: Mapping[str, Planned], held: Held) -> None:
         for key in planned:
             run = held.by.get(key, "another run")
-            self._wait(Waiting(key, (f"run {run}",), f"run {run} builds it and did not end within {self._wait_seconds:.0f} s", 300))
-
-    def _answer(self, result: PartitionResult, planned: Planned | None, tell: bool = True) -> None:
-        self._results[result.key] = result
-        if tell and self._told_of(result):
-            self._unrecorded.append(self._outcome(result, planned, None))
-
-    def _told_of(self, result: PartitionResult) -> bool:
-        """Whether the ledger hears of it. Of an import only what came in: what did not leaves the partition as it was, and nobody is to try it again."""
-        return self._work.origin == "built" or result.outcome == "published"
+            self._answers.wait(Waiting(key, (f"run {run}",), f"run {run} builds it and did not end within {self._wait_seconds:.0f} s", 300))
 
     # --- the ledger ------------------------------------------------------------------------------------------------------------------------------
-
-    def _outcome(self, result: PartitionResult, planned: Planned | None, version: Published | None) -> Outcome:
-        retry = None if result.retry_seconds is None else self._platform.clock() + timedelta(seconds=result.retry_seconds)
-        return Outcome(
-            endpoint=self._key,
-            partition=result.key,
-            state=result.outcome,
-            reason=(result.failure.remembered if result.failure else result.reason) or result.warned or None,
-            kind=result.failure.kind.value if result.failure else None,
-            published=version,
-            inputs=planned.digest if planned else None,
-            code=self._contract.code_version,
-            by_author=result.failure.by_author if result.failure else False,
-            retry_at=retry,
-            checks_passed=sum(check.passed for check in result.checks),
-            checks_failed=sum(not check.passed for check in result.checks),
-            seconds=result.seconds,
-            rows_in=planned.rows_in if planned else None,
-            bytes_in=planned.bytes_in if planned else None,
-            rows_out=result.rows if result.outcome in ("published", "refused") else None,
-        )
-
-    def _tell(self) -> None:
-        """Records what was answered without a lease: skipped, waiting, failed before anything was published."""
-        last = {outcome.partition: outcome for outcome in self._unrecorded if self._results[outcome.partition].outcome == outcome.state}
-        self._unrecorded = []
-        if last:
-            self._platform.ledger.partitions.record(list(last.values()), self._run_info())
-
-    def _run_info(self) -> RunInfo:
-        work = self._work
-        return RunInfo(work.run_id, work.trigger, self._began, self._platform.clock(), work.caused_by, work.request_id)
 
     def _published(self, keys: Sequence[str]) -> dict[str, Published]:
         return self._platform.ledger.partitions.published(self._key, keys)
 
     def _holds(self, key: str) -> bool:
         return key in self._platform.ledger.leases.of_run(self._work.run_id).get(self._key, [])
-
-    def _metadata(self, pins: Mapping[str, str], run_id: str) -> dict[str, Scalar]:
-        params = {item.param for item in self._contract.inputs}
-        return {"table": self._contract.table, "built by": run_id, **{f"{param} as of": key for param, key in pins.items() if param in params}}
 
 
 def _total(rows: Iterable[int | None]) -> int | None:
@@ -446,7 +356,3 @@ def _blame(work: Work, platform: Platform) -> Blame:
         return said(error), None
 
     return replace(blame, tell=tell)
-
-
-def _result(key: str, outcome: OutcomeName, reason: str, *, rows: int = 0, version: int | None = None, seconds: float = 0.0) -> PartitionResult:
-    return PartitionResult(key, outcome, rows, reason, (), {}, version, seconds, {})

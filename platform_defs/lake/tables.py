@@ -120,7 +120,7 @@ def publish(
 
     `empty`: of the partitions, those that the frame is known to have no row of: where the table has no file of them either, there is nothing to do and
     Spark is not asked. `first`: none of them is known to have been published: where no folder of them is there either, their rows are added, and nobody looks
-    through the table's log for files to replace (a third of a small publish).
+    through the table's log for files to replace (of the 1.2 s of a small build that took half).
     The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
     `before_commit` is called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
     Raises NoTable, PartitionKeyError, Spark's own error if the frame does not fit; after any of them nothing was published, unless the connection broke.
@@ -134,19 +134,19 @@ def publish(
     before = delta_log.newest(path)
     if before is None:  # or Delta would make a table that is not partitioned
         raise delta_log.NoTable(f"{contract.table} has no table at {path}: run `backline apply`")
-    keys = [key for key in keys if key not in empty or files_of(path).names(f"{path}/{column}={key}")]
+    files, folders = files_of(path), {key: f"{path}/{column}={key}" for key in keys}
+    keys = [key for key in keys if key not in empty or files.names(folders[key])]
     if not keys:
         if before_commit is not None:
             before_commit()
         return Commit(before, changed=False, rows=0, size=0, tries=1)
     said = delta_log.signature(run=run_id, fence=fence, keys=sorted(keys))
-    folders = [f"{path}/{column}={key}" for key in keys]
     replaced = {"replaceWhere": f"{name(column)} IN ({', '.join(map(text, keys))})"}
     for tries in range(1, _TRIES + 1):
         if before_commit is not None:
             before_commit()
         # What an earlier try left has a folder: then Delta looks.
-        added = first and not any(files_of(path).names(folder) for folder in folders)
+        added = first and not any(files.names(folders[key]) for key in keys)
         try:
             writer = staged.write.format("delta").option("userMetadata", said)
             (writer.mode("append") if added else writer.mode("overwrite").options(**replaced)).save(path)

@@ -35,7 +35,7 @@ OPENED = (
 _READY_SECONDS = 300.0  # a loaded machine took 100; a server that died is noticed at once
 _STOP_SECONDS = 10.0
 _FEW_CORES = 4
-# Four times as late as Java would, its second compiler leaves what runs now and then alone: few cores have better to do in the first minutes.
+# Some four times as late as Java would do it, its second compiler leaves what runs now and then alone: few cores have better to do in the first minutes.
 _LATE = (
     "-XX:Tier4InvocationThreshold=20000", "-XX:Tier4MinInvocationThreshold=5000", "-XX:Tier4CompileThreshold=40000", "-XX:Tier4BackEdgeThreshold=200000",
 )  # fmt: skip

@@ -32,8 +32,7 @@ from tests.bench.profile import Profile
 _SEALS = {"plain": 1, "personal": 2}
 _MOST_MEGABYTES = 6000.0
 _CAUSE = (
-    "of 25 us of processor time an event in Spark's tasks 9 are the first stage (JSON, the spelling's regular expression, keyed ids), 4 the sort that tells "
-    "copies apart and its files, 1 the places of lines apart, 2 inspection, 3 the table; the scripts have neither keyed ids nor staging, inspection or a table"
+    "Spark's way through each line (JSON, the spelling's regular expression, keyed ids), and staging, inspection and a table, which the scripts do not have"
 )
 
 
