@@ -241,6 +241,9 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
         # Never the same twice: a dictionary of them is made, looked through for every value, and thrown away.
         **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("event_id", "time", "received_at")},
+        # All Parquet writers of a server share nine tenths of its heap by the sizes of their row groups, 128 MB each unless told: with more than fifteen of
+        # them open (a range of 24 hours has them), each is given less than it asked for, and one of 1 MB failed: less than this was an error.
+        "spark.hadoop.parquet.memory.min.chunk.size": "0",
         "spark.sql.files.openCostInBytes": "1048576",  # no file is split into less than this: of the default 4 MB, an hour of a million rows has one
         # The hours of a range are written side by side: else each write first sorts all its rows by hour.
         "spark.sql.maxConcurrentOutputFileWriters": "50",

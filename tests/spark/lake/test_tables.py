@@ -18,8 +18,9 @@ from platform_defs.contracts.partitions import PartitionKeyError
 from platform_defs.lake import delta_log
 from platform_defs.lake.delta_log import NoTable
 from platform_defs.lake.layout import Lake
-from platform_defs.lake.staging import read_staged, staging_folder
+from platform_defs.lake.staging import read_staged, staged_writer, staging_folder
 from platform_defs.lake.tables import TableError, empty_table, ensure_table, head_version, publish, read_table
+from platform_defs.running.home import wait_until
 from resources.spark import SparkEngines
 from tests.spark.lake.samples import COLUMNS, HOURS, contract, found, rows
 
@@ -128,6 +129,19 @@ def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake
     assert commit.version == 1 == head_version(table)
     assert [(h, t) for h, t, _ in found(read_table(spark, table, 1, HOURS[:3], "hour"))] == [(HOURS[1], "t0"), (HOURS[2], "t0"), (HOURS[2], "t1")]
     assert list(Path(lake.staging_root).iterdir()) == []
+
+
+def test_what_is_staged_beside_large_writers_has_less_room_and_is_written(spark: SparkSession, tmp_path: Path) -> None:
+    """Parquet shares a heap among all open writers: the smallest must not fail for it, whoever else writes."""
+    slow = "id + length(coalesce(java_method('java.lang.Thread', 'sleep', 500L), '')) AS id"
+    large = spark.range(8).coalesce(1).selectExpr(slow).write.option("parquet.block.size", 1 << 40)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(large.parquet, str(tmp_path / "large"))
+        assert wait_until(lambda: done.done() or any((tmp_path / "large").rglob("*.parquet")), 60)
+        staged_writer(spark.range(3)).parquet(str(tmp_path / "small"))
+        assert not done.done(), "nothing was written beside it"
+        done.result()
+    assert spark.read.parquet(str(tmp_path / "small")).count() == 3
 
 
 def test_staged_day_folders_stay_strings(spark: SparkSession, lake: Lake) -> None:
