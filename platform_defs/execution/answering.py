@@ -123,7 +123,7 @@ class Answers:
             published=version,
             inputs=planned.digest if planned else None,
             code=self._contract.code_version,
-            by_author=result.failure.by_author if result.failure else False,
+            lasting=result.failure.lasting if result.failure else False,
             retry_at=retry,
             checks_passed=sum(check.passed for check in result.checks),
             checks_failed=sum(not check.passed for check in result.checks),

@@ -122,11 +122,11 @@ class _Build:
     # --- order -----------------------------------------------------------------------------------------------------------------------------------
 
     def _one_after_another(self, keys: Sequence[str]) -> None:
-        """A partition that reads its predecessor is built once that is published; a failure ends the range there."""
+        """A partition that reads its predecessor is built once that is published; a failure ends the range there, and the rest waits for it."""
         broken: str | None = None
         for key in keys:
             if broken is not None:
-                self._fail(key, self._blame.after(key, broken), None)
+                self._answers.wait(Waiting(key, (f"{self._key} {broken}",), f"it reads its own {broken}, which was not published"))
                 continue
             self._range([key])
             if not self._answers.results[key].good:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from platform_defs.execution.results import CheckResult, Failure, FailureKind
@@ -122,10 +122,6 @@ class Blame:
         action = 'Mend the function or its input, or say in the schema what may be (nullable, bounds, on_fail="quarantine")'
         return self._make(FailureKind.BROKEN_CONTRACT, key, why, f"{action}; the last good version stays")
 
-    def after(self, key: str, failed: str) -> Failure:
-        """An endpoint that reads itself cannot go on past a partition that was not published."""
-        return self._make(FailureKind.AFTER_FAILURE, key, f"it reads its own {failed}, which was not published", f"Mend {failed}; this one follows by itself")
-
     def inspecting(self, key: str, error: BaseException) -> Failure:
         """The checks could not be evaluated."""
         kind = kind_of(error)
@@ -137,13 +133,17 @@ class Blame:
         return self._make(kind, key, f"its checks could not be evaluated: {said}", action, detail)
 
     def publishing(self, key: str, error: BaseException) -> Failure:
-        """The commit failed; nothing of it is visible."""
+        """The commit failed; nothing of it is visible. What Spark says of the plan itself, and what is wrong in the platform, does not pass by waiting."""
         kind = kind_of(error)
         if kind is FailureKind.DISK:
             return self.disk(key, error)
-        kind = FailureKind.INTERRUPTED if kind is FailureKind.INTERRUPTED else FailureKind.ENGINE
         said, detail = self.tell(error)
-        return self._make(kind, key, f"it could not be published: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
+        why = f"it could not be published: {said}"
+        if kind is FailureKind.RAISED and not isinstance(error, OSError) and (isinstance(error, AnalysisException) or not isinstance(error, PySparkException)):
+            action = "If the table was changed by hand, mend it and build the partition again; else tell who runs the platform"
+            return self._make(FailureKind.NOT_TAKEN, key, why, f"{action}; the last good version stays", detail)
+        kind = FailureKind.INTERRUPTED if kind is FailureKind.INTERRUPTED else FailureKind.ENGINE
+        return self._make(kind, key, why, "It is tried again by itself; see `backline status` and Spark's log", detail)
 
     def disk(self, key: str, error: BaseException) -> Failure:
         """A disk takes nothing; nothing of it is visible."""

@@ -202,7 +202,7 @@ class Taking:
             why = f"it was built from {known} rows, of which the ledger finds {landed} in landing"
         else:
             return None
-        action = "The published version stays. Restore them (`landing` in Backline's home), or leave the partition as it is"
+        action = "The published version stays. Restore them (`landing` in Backline's home) and build the partition again, or leave it as it is"
         return Failure(FailureKind.SEGMENTS_GONE, self._contract.key, self._function, batch.key, why, action)
 
     def staged(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:

@@ -16,7 +16,7 @@ Scalar = str | int | float | bool
 
 
 class FailureKind(StrEnum):
-    """Why a partition was not published. Those in `AUTHOR_KINDS` are the author's to mend: trying again changes nothing."""
+    """Why a partition was not published. `PASSING_KINDS` are over one day without anybody's doing; of the others trying again changes nothing."""
 
     RAISED = "raised"
     NOT_A_FRAME = "not_a_frame"
@@ -27,30 +27,18 @@ class FailureKind(StrEnum):
     DUPLICATE_KEYS = "duplicate_keys"
     BROKEN_CONTRACT = "broken_contract"
     UNACCOUNTED = "unaccounted"
-    AFTER_FAILURE = "after_failure"
     SEGMENTS_GONE = "segments_gone"
+    NOT_TAKEN = "not_taken"
     SOURCE = "source"
     DISK = "disk"
     ENGINE = "engine"
     INTERRUPTED = "interrupted"
 
 
-AUTHOR_KINDS = frozenset(
-    {
-        FailureKind.RAISED,
-        FailureKind.NOT_A_FRAME,
-        FailureKind.MISSING_COLUMNS,
-        FailureKind.EXTRA_COLUMNS,
-        FailureKind.WRONG_TYPES,
-        FailureKind.OTHER_PARTITION,
-        FailureKind.DUPLICATE_KEYS,
-        FailureKind.BROKEN_CONTRACT,
-    }
-)
-
-
-# Of these the action is more than that it is tried again, or that a function that raised is to be mended.
-_ADVISED = (AUTHOR_KINDS - {FailureKind.RAISED}) | {FailureKind.DISK, FailureKind.SEGMENTS_GONE, FailureKind.UNACCOUNTED}
+# The server is gone or past its deadline, another writer was first, a vendor or a disk is not there: tried again after a while.
+PASSING_KINDS = frozenset({FailureKind.SOURCE, FailureKind.DISK, FailureKind.ENGINE, FailureKind.INTERRUPTED})
+# Of these the action is no more than that it is tried again, or that a function that raised is to be mended.
+_PLAIN = (PASSING_KINDS - {FailureKind.DISK}) | {FailureKind.RAISED}
 
 
 @dataclass(frozen=True)
@@ -75,14 +63,14 @@ class Failure:
     detail: str | None = None
 
     @property
-    def by_author(self) -> bool:
-        """Whether only new code or new input helps: such a partition is stuck at once, not retried."""
-        return self.kind in AUTHOR_KINDS
+    def lasting(self) -> bool:
+        """Whether only new code, new input or a person helps: such a partition is stuck at once, not retried."""
+        return self.kind not in PASSING_KINDS
 
     @property
     def remembered(self) -> str:
         """What the ledger keeps of it and `status` and `why` show: why, and what to do where that is not plain. The same for all partitions it is true of."""
-        return f"{self.why}. {self.action}" if self.kind in _ADVISED else self.why
+        return f"{self.why}. {self.action}" if self.kind not in _PLAIN else self.why
 
     @property
     def words(self) -> str:

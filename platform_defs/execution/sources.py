@@ -41,6 +41,8 @@ from platform_defs.planning.digest import DIGEST_BYTES
 _FRESH_SECONDS = 60.0
 _ROWS = "rows"
 _GZIP_LEVEL = 1
+# Clients of vendors, whose errors speak of the vendor: away, overloaded, refusing. Errors of files and connections (OSError) do too.
+_CLIENTS = frozenset({"aiohttp", "botocore", "ftplib", "google", "grpc", "http", "httpx", "paramiko", "requests", "urllib3"})
 
 
 class PulledFile(BaseModel):
@@ -131,12 +133,14 @@ class SourceStep:
         return self._taking.planned(Batch(key, segments), digest=known.digest)
 
     def _failure(self, key: str, error: BaseException) -> Failure:
-        """What a source raises may be the vendor's hour off: nobody sees that it is over but by asking again, so it is, as after a passing error."""
+        """Nobody sees that a vendor is back but by asking again: what a connection, a file or a client of it raised is tried again, as a passing error is."""
         failure = self._taking.failure(key, error)
         if failure.kind is not FailureKind.RAISED:
             return failure
-        action = "If the vendor is away, it is asked again by itself; if the code is wrong, mend it: new code is tried at once"
-        return replace(failure, kind=FailureKind.SOURCE, action=f"{action}; the text is in `backline logs {self._work.run_id}`")
+        text = f"the text is in `backline logs {self._work.run_id}`"
+        if of_vendor(error):
+            return replace(failure, kind=FailureKind.SOURCE, action=f"It is asked again by itself; if the code is wrong, new code is tried at once; {text}")
+        return replace(failure, action=f"Mend it: only new code is tried by itself (where the vendor is to be asked again, raise NotReady); {text}")
 
     def _waiting(self, key: str, wait: NotReady) -> Waiting:
         return Waiting(key, (f"{self._contract.key} {key}",), wait.why, wait.retry_seconds)
@@ -268,3 +272,13 @@ def _digest(files: Iterable[RawFile]) -> bytes:
     for part in sorted((file.name, file.format, file.version) for file in files):
         total.update(repr(part).encode())
     return total.digest()[:DIGEST_BYTES]
+
+
+def of_vendor(error: BaseException) -> bool:
+    """Whether an error, or one it was raised from, speaks of what is asked and not of the code that asks."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) or any(each.__module__.partition(".")[0] in _CLIENTS for each in type(seen).__mro__):
+            return True
+        seen = seen.__cause__
+    return False

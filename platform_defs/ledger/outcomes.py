@@ -37,7 +37,7 @@ class Outcome:
         kind: typed reason (`execution.results.FailureKind`).
         published: the new version, for `published` alone. Its first_built_at, changed_at and seen_at are the ledger's to fill.
         inputs, code: what a refused or failed try was made with; taken from `published` if that is given.
-        by_author: a failure that only new code or new input mends: stuck at once, not retried.
+        lasting: a failure that only new code, new input or a person mends: stuck at once, not retried.
         retry_at: for `waiting`, when to look again, if the source said so.
         rows_out: rows of the new version (of the staged one if refused).
     """
@@ -50,7 +50,7 @@ class Outcome:
     published: Published | None = None
     inputs: bytes | None = None
     code: str | None = None
-    by_author: bool = False
+    lasting: bool = False
     retry_at: datetime | None = None
     checks_passed: int = 0
     checks_failed: int = 0

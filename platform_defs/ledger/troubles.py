@@ -107,7 +107,7 @@ class Troubles:
         same = same and (None if old.inputs is None else bytes(old.inputs)) == outcome.tried_inputs
         told_before = same and old.at == run.ended_at
         tries = (old.tries if told_before else old.tries + 1) if same else 1
-        again = None if outcome.by_author else next_try(tries, run.ended_at)
+        again = None if outcome.lasting else next_try(tries, run.ended_at)
         return tries, "failed" if again else "stuck", again
 
 

@@ -138,7 +138,7 @@ class Graph:
 
 def gaps(graph: Graph, standing: Standing, now: datetime, look_back: timedelta = LOOK_BACK, most: int = MAX_PARTITIONS) -> list[Decision]:
     """What is to be asked for: partitions that were never built and could be, within the look-back; failed ones and waiting sources whose time has come;
-    troubled ones for which there is new code. Each with `ask` set; without the digest of its inputs.
+    troubled ones for which there is new code. Each with `ask` set, and `newest` where it is; without the digest of its inputs.
 
     Args:
         most: never built partitions of one tier that are worth naming: beyond, each endpoint's newest and some of its oldest are.
@@ -181,13 +181,16 @@ class _Look:
         """See `gaps`."""
         taken = self._taken()
         by_tier: dict[Tier, dict[str, int]] = {}
+        known: dict[str, int] = {}
         for key in self.standing.asked:
             if key in self.paused:
                 continue
             line = self.graph.lines[key]
-            missing = self._spoken(line.shape, recent=True) & ~(self._published(line) | taken.get(key, 0))
+            there = self._published(line) | taken.get(key, 0)
+            missing = self._spoken(line.shape, recent=True) & ~there
             if missing and (missing := self._buildable(line, missing)):
                 by_tier.setdefault(line.tier, {})[key] = missing
+                known[key] = there.bit_length()
         asks: list[Decision] = []
         for found in by_tier.values():
             share = max(1, most // len(found)) if sum(map(int.bit_count, found.values())) > most else most
@@ -196,7 +199,8 @@ class _Look:
                 line = self.graph.lines[key]
                 zero, why = self.zero[line.cadence], _WHY[line.kind]
                 for place in _ends(list(_places(missing)), share):
-                    asks.append(Decision(key, key_at(line.cadence, zero + place), PartitionState.DUE, why, ask=True))
+                    newest = known[key] <= place == missing.bit_length() - 1
+                    asks.append(Decision(key, key_at(line.cadence, zero + place), PartitionState.DUE, why, ask=True, newest=newest))
         return asks + [ask for trouble in self.standing.troubles if (ask := self._again(trouble)) is not None]
 
     def _taken(self) -> dict[str, int]:

@@ -4,14 +4,14 @@ A run holds one level of the graph (no asset beside its own upstream), at most 5
 It builds no partition that was not asked for: where asked ones lie scattered between current ones, the current ones are in its range and spared. Late events
 touch every third hour of a day; a run and a commit for each of them cost more than all that is computed.
 
-A tick asks for no more than its room. While everything fits, all of it goes, high tier first; beyond, every tier keeps a tenth of the room, and within a
-tier the newest partition of every endpoint goes before its gaps, but not for ever: the oldest gaps have a quarter of the tier's places.
+A tick asks for no more than its room. While everything fits, all of it goes, high tier first; beyond, endpoints' newest partitions go first, and of what is
+left every tier keeps a tenth of the room, and in a tier newer partitions go before older ones, but not for ever: the oldest gaps have a quarter of its places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platform_defs.contracts.contract import Contract, Tier
 from platform_defs.contracts.partitions import Cadence, index_of, key_at, keys_between, start_of
@@ -23,6 +23,9 @@ MAX_ASSETS = 50
 MAX_KEYS: dict[Cadence, int] = {"hourly": 24, "daily": 7}
 # What one tick of one schedule asks for at most. Each run is launched by the daemon before it looks at the next schedule.
 MAX_RUNS = 100
+# Where newest partitions lie scattered over hours, so many runs hold them: half of the endpoints of a full location, so that each is asked for within two
+# ticks however they lie. Once asked for they are the newest no more: no tick soon after is as long.
+MAX_NEWEST_RUNS = 1000
 MAX_PARTITIONS = 20_000
 # Of both, what every tier gets whatever the others want: one part in so many.
 _RESERVED = 10
@@ -78,10 +81,11 @@ class RunRequestPlan:
 
 @dataclass(frozen=True)
 class Room:
-    """How much a tick may ask for."""
+    """How much a tick may ask for. `newest`: how many runs for endpoints' newest partitions, if that takes more than `runs`."""
 
     runs: int = MAX_RUNS
     partitions: int = MAX_PARTITIONS
+    newest: int = MAX_NEWEST_RUNS
 
 
 def plan_tick(decisions: Iterable[Decision], contracts: Mapping[str, Contract], level: Mapping[str, int], room: Room) -> list[RunRequestPlan]:
@@ -92,19 +96,20 @@ def plan_tick(decisions: Iterable[Decision], contracts: Mapping[str, Contract], 
         level: of every endpoint of the registry (`levels`).
     """
     decisions = list(decisions)
-    asked = [decision for decision in decisions if decision.ask]
     plans = plan_requests(decisions, contracts, level)
-    if len(plans) > room.runs:
-        # More runs than a tick starts: fewer of them, and nobody's newest partition hangs on a gap that only it has.
-        newest: dict[Cadence, int] = {}
-        for each in asked:
-            cadence = contracts[each.endpoint].cadence
-            newest[cadence] = max(newest.get(cadence, 0), index_of(each.partition))
-        apart = [each for each in asked if index_of(each.partition) == newest[contracts[each.endpoint].cadence]]
-        rest = [each for each in asked if index_of(each.partition) != newest[contracts[each.endpoint].cadence]]
-        ways = [plan_requests(rest, contracts, level, cuts) for cuts in _CUTS]
-        plans = plan_requests(apart, contracts, level) + min(ways, key=len)
-    return share_out(plans, room)
+    if len(plans) <= room.runs and _size(plans) <= room.partitions:
+        return share_out(plans, room)
+    # Not all of it in one tick: nobody's newest partition hangs on gaps that lie beside it, and these are cut so that they share few runs.
+    newest = plan_requests((each for each in decisions if each.newest), contracts, level)
+    rest = [each for each in decisions if not each.newest]
+    gaps = min((plan_requests(rest, contracts, level, cuts) for cuts in _CUTS), key=len)
+    first = share_out(newest, replace(room, runs=room.newest))
+    left = Room(max(0, room.runs - len(first)), room.partitions - _size(first))
+    return sorted(first + share_out(gaps, left), key=lambda plan: _RANK[plan.tier])
+
+
+def _size(plans: Iterable[RunRequestPlan]) -> int:
+    return sum(plan.partitions for plan in plans)
 
 
 def share_out(plans: Iterable[RunRequestPlan], room: Room) -> list[RunRequestPlan]:
@@ -114,7 +119,7 @@ def share_out(plans: Iterable[RunRequestPlan], room: Room) -> list[RunRequestPla
     runs, partitions = 0, 0
     for reserved in (True, False):
         for tier in _TIERS:
-            mine = sum(plan.partitions for plan in taken[tier])
+            mine = _size(taken[tier])
             for plan in queues[tier][len(taken[tier]) :]:
                 if runs >= room.runs or partitions + plan.partitions > room.partitions:
                     break

@@ -80,6 +80,7 @@ class Decision:
         late: rows that landed and are in no table yet.
         paused: a person left it alone, so that nothing is done about the state it is in and no deadline counts.
         held_by: receivers for which its hour is still open.
+        newest: asked for, never built, and of its endpoint nothing newer is published, on its way or in trouble.
     """
 
     endpoint: str
@@ -95,6 +96,7 @@ class Decision:
     late: int = 0
     paused: bool = False
     held_by: tuple[str, ...] = ()
+    newest: bool = False
 
     @property
     def shown(self) -> PartitionState:
@@ -141,12 +143,22 @@ def decide(facts: Facts, now: datetime, look_back: timedelta = LOOK_BACK, only: 
         wanted.setdefault(key, []).append(partition)
     for key in sorted(facts.asked, key=lambda k: (level[k], k)):
         contract = contracts[key]
+        mine: list[Decision] = []
         for partition in _partitions(contract, facts, now, None if only is None else sorted(wanted.get(key, ()))):
             decision = _judge(round_, facts.endpoints[key], partition)
             if decision.ask:
                 round_.moving.add((key, partition))
-            decided.append(decision)
+            mine.append(decision)
+        decided += _with_newest(facts.endpoints[key], mine)
     return decided
+
+
+def _with_newest(mine: EndpointFacts, decisions: list[Decision]) -> list[Decision]:
+    """The decisions on an endpoint, in order, of which the newest never built is marked, if nothing newer is known of."""
+    asked = next((place for place in range(len(decisions) - 1, -1, -1) if decisions[place].ask), None)
+    if asked is not None and decisions[asked].partition > max((*mine.published, *mine.troubles, *mine.in_flight), default=""):
+        decisions[asked] = replace(decisions[asked], newest=True)
+    return decisions
 
 
 def _partitions(contract: Contract, facts: Facts, now: datetime, only: Iterable[str] | None) -> Iterable[str]:

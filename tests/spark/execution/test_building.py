@@ -252,9 +252,8 @@ def test_a_failure_of_an_endpoint_that_reads_itself_ends_the_range_there(shop: W
     declared = running(shop)
     fill(shop, h00=["a"], h01=["b"] * 9, h02=["d"])
     results = shop.build(declared, H0, H1, H2)
-    assert [each.outcome for each in results.values()] == ["published", "refused", "failed"]
-    assert results[H2].failure is not None
-    assert results[H2].failure.kind is FailureKind.AFTER_FAILURE
+    assert [each.outcome for each in results.values()] == ["published", "refused", "waiting"]
+    assert (results[H2].failure, results[H2].waiting_for) == (None, (f"charts/plays {H1}",))
     assert H1 in results[H2].reason
 
 

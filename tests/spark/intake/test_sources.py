@@ -16,6 +16,7 @@ from platform_defs.contracts import NotReady, Personal, RawFile, Record, Window,
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.sources import SourceDef
 from platform_defs.contracts.wire import wire_fields
+from platform_defs.execution.results import FailureKind
 from platform_defs.privacy.pseudonyms import pseudonym
 from tests.spark.intake.house import House
 from tests.spark.intake.lines import contract_of
@@ -137,7 +138,11 @@ def test_not_ready_waits_and_a_fault_fails_without_its_text(shelf: Shelf, capsys
     failed = shelf.take(DAY)[DAY]
     assert failed.failure is not None
     assert "KeyError at test_sources.py:" in failed.failure.why
-    assert not failed.failure.by_author  # the vendor may be back without anybody touching the code
+    assert failed.failure.lasting  # code that is wrong is not tried again
+    shelf.vendor.trouble = ConnectionResetError("ada-secret")
+    away = shelf.take(DAY)[DAY].failure
+    assert away is not None
+    assert (away.kind, away.lasting) == (FailureKind.SOURCE, False)  # the vendor may be back without anybody touching the code
     log = shelf.house.folder / "logs" / "runs" / f"{shelf.house.runs[-1]}.log"
     assert log.read_text().count("ada-secret") >= 2
     assert log.stat().st_mode & 0o777 == 0o600

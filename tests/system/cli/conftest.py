@@ -75,9 +75,9 @@ class Desk:
             outcomes.append(Outcome(name, key, "published", published=version, seconds=2.5, **words))
         self.ledger.partitions.record(outcomes, RunInfo(run, "schedule", ended - timedelta(seconds=3), ended))
 
-    def fail(self, name: str, key: str, state: str, reason: str, by_author: bool = False) -> None:
+    def fail(self, name: str, key: str, state: str, reason: str, lasting: bool = False) -> None:
         at = self.now - timedelta(minutes=4)
-        outcome = Outcome(name, key, state, reason=reason, inputs=b"i" * 16, code="code-1", by_author=by_author)  # type: ignore[arg-type]
+        outcome = Outcome(name, key, state, reason=reason, inputs=b"i" * 16, code="code-1", lasting=lasting)  # type: ignore[arg-type]
         self.ledger.partitions.record([outcome], RunInfo("run-bad", "schedule", at, at))
 
     @property

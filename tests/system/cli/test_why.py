@@ -41,7 +41,7 @@ def test_the_tree_goes_through_every_level(desk: Desk) -> None:
     desk.publish(PLAYED, before, *hours)
     desk.publish(RATE, *(hour for hour in hours if hour not in (hours[3], hours[4])))
     desk.fail(RATE, hours[3], "refused", "contract: plays: 3 rows below 0")
-    desk.fail(RATE, hours[4], "failed", "it raised KeyError", by_author=True)
+    desk.fail(RATE, hours[4], "failed", "it raised KeyError", lasting=True)
     found = desk.json("why", DAILY, yesterday)
     nodes = {node["state"]: node for node in found["waits_for"]}
     assert {(node["state"], node["overdue"]) for node in found["waits_for"]} == {("refused", True), ("stuck", True)}

@@ -167,7 +167,7 @@ def test_what_raised_is_tried_once_until_its_code_or_input_changes(world: World)
             tries.append(request.run_key or "")
             run = RunInfo(f"run-{len(tries)}", "schedule", world.now, world.now, request_id=int(request.tags[REQUEST]))
             code = world.ledger.registry.current()[PLAYS].code_version
-            world.ledger.partitions.record([Outcome(PLAYS, hour, "failed", "it raised", inputs=inputs, code=code, by_author=True)], run)
+            world.ledger.partitions.record([Outcome(PLAYS, hour, "failed", "it raised", inputs=inputs, code=code, lasting=True)], run)
             world.run(request, dg.DagsterRunStatus.FAILURE)
         return len(mine)
 

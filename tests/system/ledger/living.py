@@ -113,9 +113,9 @@ class OnLedger(Simulation):
         if trouble is None:
             outcome = Outcome(key, partition, "published", published=self.world.published(key)[partition])
         else:
-            by_author = trouble.state == "stuck" and next_try(trouble.tries, self.now) is not None
+            lasting = trouble.state == "stuck" and next_try(trouble.tries, self.now) is not None
             state = "refused" if trouble.state == "refused" else "failed"
-            outcome = Outcome(key, partition, state, trouble.reason, inputs=trouble.inputs, code=trouble.code, by_author=by_author)  # type: ignore[arg-type]
+            outcome = Outcome(key, partition, state, trouble.reason, inputs=trouble.inputs, code=trouble.code, lasting=lasting)  # type: ignore[arg-type]
         held = [fence for fence in self._fences.get(run.id, ()) if fence.endpoint == key]
         self.ledger.partitions.record([outcome], RunInfo(str(run.id), "schedule", self.now, self.now), held)
 

@@ -101,7 +101,7 @@ def test_a_seals_number_is_free_again_once_it_is_forgotten(filled: Ledger) -> No
 
 
 def test_history_of_more_than_thirty_days_goes(filled: Ledger) -> None:
-    filled.partitions.record([failed(RATE, H3, by_author=True)], run())
+    filled.partitions.record([failed(RATE, H3, lasting=True)], run())
     later = NOON + timedelta(days=31)
     filled.partitions.record([Outcome(RATE, H4, "skipped")], run("run-2", later))
     told = filled.forgetting.old_history(later)

@@ -101,7 +101,7 @@ def test_failures_are_retried_three_times_and_then_stuck(filled: Ledger) -> None
 
 
 def test_the_authors_failure_is_stuck_at_once_and_a_refusal_is_not_retried(filled: Ledger) -> None:
-    filled.partitions.record([failed(RATE, H3, by_author=True, kind="raised"), failed(RATE, H4, "refused", checks_failed=1)], run())
+    filled.partitions.record([failed(RATE, H3, lasting=True, kind="raised"), failed(RATE, H4, "refused", checks_failed=1)], run())
     troubles = filled.troubles.all()
     assert (troubles[RATE, H3].state, troubles[RATE, H3].next_try) == ("stuck", None)
     assert (troubles[RATE, H4].state, troubles[RATE, H4].next_try, troubles[RATE, H4].inputs) == ("refused", None, b"i" * 16)
@@ -141,7 +141,7 @@ def test_run_times_are_of_runs_that_published_something(filled: Ledger) -> None:
 
 def test_history_is_dropped_by_day(filled: Ledger) -> None:
     for days in (0, 20, 40):
-        filled.partitions.record([failed(RATE, H3, by_author=True)], run(f"run-{days}", NOON + timedelta(days=days)))
+        filled.partitions.record([failed(RATE, H3, lasting=True)], run(f"run-{days}", NOON + timedelta(days=days)))
     gone = filled.attempts.forget(NOON + timedelta(days=45))
     assert len(gone) == 2
     assert [a.run_id for a in filled.attempts.of(RATE, "hourly")] == ["run-40", "run-20"]

@@ -64,7 +64,8 @@ class Held:
         self.steps = 0
         self.reasons = Reasons(lambda: self.world.contracts, self.stories, self.world.content, self._sealed, self.moved, self.collectors, LOOK_BACK)
         self.numbers = 0
-        self.room = Room(self.dice.choice([ROOMY, ROOMY, 3]))
+        runs = self.dice.choice([ROOMY, ROOMY, 3])
+        self.room = Room(runs, newest=runs)
         self.held_until = self.now
         self.storm = True
 

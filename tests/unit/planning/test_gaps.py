@@ -53,6 +53,7 @@ def test_gaps_are_what_single_judgements_ask_for_but_for_changes(world: World, n
     for name, each in bulk.items():
         assert each.state == exact[name].state
         assert each.attempt == exact[name].attempt or each.state is not S.FAILED
+        assert each.newest == exact[name].newest
 
 
 @settings(deadline=None, max_examples=60)
@@ -130,6 +131,24 @@ def test_a_backlog_beyond_the_bound_is_named_by_its_ends() -> None:
     for key in world.facts:
         hours = [each.partition for each in found if each.endpoint == key]
         assert hours == keys_between("2026-10-01T00", "2026-10-01T01") + keys_between("2026-10-01T17", "2026-10-01T22")
+
+
+def test_the_newest_hour_is_told_from_the_gaps_behind_what_is_published_asked_for_or_in_trouble() -> None:
+    def newest(world: World) -> set[str]:
+        return {name for name, each in asked(world, at(6)).items() if each.newest}
+
+    def fresh() -> World:
+        return World(contract("k/a", kind="source", start="2026-10-01"))
+
+    world = fresh()
+    assert newest(world) == {"k/a 2026-10-01T05"}
+    world.build("k/a", "2026-10-01T04")
+    assert newest(world) == {"k/a 2026-10-01T05"}
+    world.trouble("k/a", "2026-10-01T05", "stuck", at(5.5))
+    assert newest(world) == set()
+    world = fresh()
+    world.build("k/a", "2026-10-01T05")
+    assert newest(world) == set()
 
 
 def test_the_sweep_comes_to_everyone_in_time() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,14 +25,17 @@ TIERS = ["high", "normal", "low"]
 def drained(asked: set[Place], contracts: dict[str, Contract], room: Room, ticks: int) -> list[list[RunRequestPlan]]:
     """What that many ticks ask for, one after the other."""
     level, left, asks = levels(contracts.values()), set(asked), []
+    latest: dict[str, str] = {}
     for _ in range(ticks):
-        decisions = [Decision(key, hour, S.DUE, "due", ask=True) for key, hour in sorted(left)]
-        plans = plan_tick(decisions, contracts, level, room)
+        newest = {key: hour for key, hour in sorted(left) if hour > latest.get(key, "")}
+        plans = plan_tick([Decision(*place, S.DUE, "due", ask=True, newest=place in newest.items()) for place in sorted(left)], contracts, level, room)
         covered = places(plans)
         assert len(covered) == len(set(covered))
         assert set(covered) <= left
-        assert len(plans) <= room.runs
+        assert len(plans) <= (max(room.runs, room.newest) if newest else room.runs)
         assert len(covered) <= room.partitions
+        for key, hour in covered:
+            latest[key] = max(hour, latest.get(key, ""))
         left -= set(covered)
         asks.append(plans)
     return asks
@@ -58,6 +62,20 @@ def test_scattered_gaps_that_fit_are_all_asked_for_within_twenty_ticks_and_the_n
     asks = drained(asked, contracts, Room(), 20)
     assert {(key, HOURS[-1]) for key in contracts} <= set(places(asks[0] + asks[1]))
     assert set(places(plan for tick in asks for plan in tick)) == asked
+
+
+@pytest.mark.parametrize("depth", [1, 5, 12])
+def test_newest_hours_that_lie_scattered_are_asked_for_within_two_ticks_and_their_gaps_within_twenty(depth: int) -> None:
+    contracts, dice = graph(2000, depth), random.Random(depth)
+    asked = {(key, hour) for key in contracts for hour in dice.sample(HOURS, 10)}
+    by_key: dict[str, list[str]] = {}
+    for key, hour in asked:
+        by_key.setdefault(key, []).append(hour)
+    newest = {(key, max(hours)) for key, hours in by_key.items()}
+    asks = drained(asked, contracts, Room(), 20)
+    assert newest <= set(places(asks[0] + asks[1]))
+    assert set(places(plan for tick in asks for plan in tick)) == asked
+    assert all(len(plans) <= MAX_RUNS for plans in asks[2:])
 
 
 def test_a_first_start_of_a_large_domain_leaves_no_tier_out() -> None:
