@@ -269,7 +269,7 @@ def rechecks_at_every_tick(monkeypatch: Patch) -> None:
 # runs
 
 
-@planner(seed=1)
+@planner(seed=9)
 def starves_the_low_tier(monkeypatch: Patch) -> None:
     """serves the tiers one after another while there is room"""
     monkeypatch.setattr(requests, "share_out", lambda plans, room: sorted(plans, key=lambda plan: requests._RANK[plan.tier])[: room.runs])
@@ -293,7 +293,7 @@ def asks_twice_in_a_tick(monkeypatch: Patch) -> None:
 def test_it_is_noticed(what: str, monkeypatch: Patch) -> None:
     broken, first = PLANNERS[what]
     broken(monkeypatch)
-    for seed in sorted(SEEDS, key=lambda seed: (seed != first, seed)):
+    for seed in dict.fromkeys((first, *SEEDS)):
         try:
             Simulation(seed).run()
         except Broken:
