@@ -12,6 +12,8 @@ OTHER_PARTITION = "time:other_partition"
 """The rule an event breaks whose time is not in the hour it was sealed for."""
 LATE = "late."
 """What the staged folder of a partition's rows for the late lane begins with."""
+BAD = "bad."
+"""And that of its rows that broke a rule."""
 
 
 class SegmentDamaged(RuntimeError):
@@ -48,7 +50,7 @@ class Cleaned:
 
 
 def cleaned(batch: Batch, base: str, counts: Mapping[str, int], lost: int, seconds: float) -> Cleaned:
-    """A partition whose rows lie below `base`, a folder `_part=...` each for its own and its late lane's.
+    """A partition whose rows lie below `base`, a folder `_part=...` each for the good ones, the bad ones and the late lane's, where there are any.
 
     Args:
         lost: values without their person.
@@ -56,8 +58,8 @@ def cleaned(batch: Batch, base: str, counts: Mapping[str, int], lost: int, secon
     late = sum(segment.rows for segment in batch.segments if segment.path in batch.late)
     notes = {"late rows": late, "values without their person": lost}
     notes = {name: number for name, number in notes.items() if number}
-    path, empty = f"{base}/_part={batch.key}", not batch.segments
-    staged = Staged(batch.key, path, counts=counts, seconds=seconds, has_failed=True, has_origin=True, empty=empty, notes=notes)
+    path, bad, empty = f"{base}/_part={batch.key}", f"{base}/_part={BAD}{batch.key}", not batch.segments
+    staged = Staged(batch.key, path, bad=bad, counts=counts, seconds=seconds, has_failed=True, has_origin=True, alone=True, empty=empty, notes=notes)
     return Cleaned(staged, f"{base}/_part={LATE}{batch.key}" if batch.parked or batch.reopened else None)
 
 

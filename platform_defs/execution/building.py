@@ -253,7 +253,7 @@ class _Build:
             beside: Mapping[str, Mapping[str, str]] = {}
             if good:
                 try:
-                    version = publisher.commit(good, before, fence, self._guard(fence))
+                    version = publisher.commit(good, before, fence, self._guard(fence), folder)
                     beside = self._step.published([each.found.key for each in good], run)
                 except FenceLost:
                     raise

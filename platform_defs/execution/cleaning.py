@@ -26,13 +26,13 @@ from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Contract, WireField
 from platform_defs.contracts.partitions import partition_column
-from platform_defs.execution.batches import LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
+from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
 from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge, LineForm
 from platform_defs.lake.columns import name as quoted
 from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import LandingStore, segments_folder
-from platform_defs.lake.staging import staged_writer
+from platform_defs.lake.staging import kept_writer, staged_writer
 from platform_defs.privacy.identity import keyed_name_column
 from platform_defs.privacy.pseudonyms import PADS_DDL, PrivateFolder, people_ddl, write_pads, write_people
 from platform_defs.privacy.vault import Vault
@@ -160,7 +160,7 @@ class Cleaner:
         part = F.when(~stays, _APART).when(F.col("_verdict").isNotNull(), _DROPPED).otherwise(F.col(self._column))
         kept = [F.when(F.col("_verdict").isNull(), F.col(name)).alias(name) for name in self._names()]
         aside = [F.when(~stays, F.col(name)).alias(name) for name in (SEGMENT, "_place", "_raw", FAILED)]
-        self._write(lines.select(*kept, self._column, *aside, "_verdict", part.alias("_part")), base, "overwrite")
+        self._write(lines.select(*kept, self._column, *aside, "_verdict", part.alias("_part")), base, "overwrite", last=not self._persons)
         self._check(call, seen)
         return int(seen.get.get("unsure") or 0)
 
@@ -273,7 +273,8 @@ class Cleaner:
         """The rows in the staged form, with the folder each goes to; all null in one that is dropped, of which only the count is wanted."""
         late = F.col(SEGMENT).isin(call.parked) & F.col(FAILED).isNull()
         dropped = F.col("_verdict").isNotNull()
-        part = F.when(dropped, _DROPPED).when(late, F.concat(F.lit(LATE), F.col(self._column))).otherwise(F.col(self._column))
+        part = F.when(dropped, _DROPPED).when(late, F.concat(F.lit(LATE), F.col(self._column)))
+        part = part.when(F.col(FAILED).isNotNull(), F.concat(F.lit(BAD), F.col(self._column))).otherwise(F.col(self._column))
         kept = [F.when(~dropped, F.col(column.name)).alias(column.name) for column in self.contract.columns]
         return rows.select(*kept, self._column, FAILED, SEGMENT, LINE, "_verdict", "_lost", part.alias("_part"))
 
@@ -319,8 +320,9 @@ class Cleaner:
 
     # --- files -----------------------------------------------------------------------------------------------------------------------------------
 
-    def _write(self, rows: DataFrame, base: str, mode: str) -> None:
-        staged_writer(rows).mode(mode).partitionBy("_part").parquet(base)
+    def _write(self, rows: DataFrame, base: str, mode: str, *, last: bool = True) -> None:
+        """`last`: whether these files may become the table's, and are not read for another job."""
+        (kept_writer if last else staged_writer)(rows).mode(mode).partitionBy("_part").parquet(base)
 
     def _read(self, call: _Call, base: str, parts: Sequence[str]) -> DataFrame | None:
         """What the first job wrote into these folders; None if it made none of them."""
@@ -347,7 +349,7 @@ class Cleaner:
 
     def _lost(self, call: _Call, base: str) -> dict[str, int]:
         """Values without their person, by partition."""
-        paths = _folders(call, base, [f"{lane}{batch.key}" for batch in call.batches for lane in ("", LATE)])
+        paths = _folders(call, base, [f"{lane}{batch.key}" for batch in call.batches for lane in ("", BAD, LATE)])
         if not paths or not self._values:
             return {}
         read = call.session.read.schema(f"{self._column} STRING, _lost INT").parquet(*paths)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LATE = "late"
 """Pin of an hour with rows in the late lane: the version of that table which holds them."""
-_KEPT = "kept"
+_KEPT, _BAD = "kept", "bad"
 # What tells two copies of one event apart: not when each came.
 _NOT_PAYLOAD = ("event_id", "received_at")
 
@@ -87,12 +87,14 @@ class Continuation:
         lane = self._lane(hour, new)
         joined = self._one_copy(self._published(hour), lane if hour.admits else None, self._new(cleaned, good=True))
         staged_writer(joined.unionByName(self._bad(hour, new, cleaned))).partitionBy("_part").parquet(base)
-        path, files = f"{base}/_part={_KEPT}", files_of(self._platform.lake.root)
+        path, bad, files = f"{base}/_part={_KEPT}", f"{base}/_part={_BAD}", files_of(self._platform.lake.root)
         files.make_folder(path)
         late = None if cleaned.late_path is None else self._late(hour, None if hour.admits else lane, cleaned.late_path)
         counts = self._counts(hour, cleaned.staged.counts, self._dropped(base))
         seconds = cleaned.staged.seconds + time.monotonic() - began
-        return Cleaned(replace(cleaned.staged, path=path, counts=counts, seconds=seconds, empty=False), late)
+        there = bad if files.names(bad) else None
+        staged = replace(cleaned.staged, path=path, bad=there, has_failed=True, has_origin=True, counts=counts, seconds=seconds, empty=False)
+        return Cleaned(staged, late)
 
     # --- rows ------------------------------------------------------------------------------------------------------------------------------------
 
@@ -107,8 +109,8 @@ class Continuation:
         """Of what was sealed since, the rows that are not parked."""
         if cleaned.staged.empty:
             return None
-        rows = self._run.session.read.schema(staged_ddl(self._contract, failed=True, origin=True)).parquet(cleaned.staged.path)
-        return rows.where(F.col(FAILED).isNull() if good else F.col(FAILED).isNotNull())
+        path = cleaned.staged.path if good else cleaned.staged.bad
+        return None if path is None else self._run.session.read.schema(staged_ddl(self._contract, failed=True, origin=True)).parquet(path)
 
     def _bad(self, hour: Hour, new: Sequence[str], cleaned: Cleaned) -> DataFrame:
         """Rows that broke a rule: those in quarantine, without any of the segments that are read again now, and the new ones."""
@@ -119,7 +121,7 @@ class Continuation:
             kept = self._form(self._read("quarantine", head, hour.key).where(_of_others(new)))
             found = kept if found is None else kept.unionByName(found)
         empty = self._run.session.createDataFrame([], staged_ddl(self._contract, failed=True, origin=True))
-        return (empty if found is None else found).withColumn("_part", F.lit(_KEPT))
+        return (empty if found is None else found).withColumn("_part", F.lit(_BAD))
 
     def _one_copy(self, *given: DataFrame | None) -> DataFrame:
         """These rows, those of the first frame before those of the next: `_part` says what becomes of each."""

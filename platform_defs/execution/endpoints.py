@@ -14,13 +14,15 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from platform_defs.contracts.endpoints import EndpointDef
+from platform_defs.contracts.partitions import partition_column
 from platform_defs.execution.calling import blame_of, call, compiled_of, shaped, ship_helpers
 from platform_defs.execution.inputs import Inputs
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure
 from platform_defs.execution.steps import Planned, Staged, StepRun, Waiting
 from platform_defs.lake.engine import Zone
-from platform_defs.lake.staging import staged_writer
+from platform_defs.lake.files import files_of
+from platform_defs.lake.staging import kept_writer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # Below this many input rows one file a partition is written: what a shuffle's tasks would write apart, readers and Delta would list for ever.
 _ONE_FILE_ROWS = 2_000_000
+# A range that was computed in one go is written into a folder a partition.
+_PART = "_part"
 
 
 class EndpointStep:
@@ -96,7 +100,7 @@ class EndpointStep:
                     return frame
                 counted = Observation()
                 rows = _compact(frame, planned.rows_in).observe(counted, F.count(F.lit(1)).alias("rows"))
-                staged_writer(rows).parquet(path)
+                kept_writer(rows).parquet(path)
         except Exception as error:  # noqa: BLE001 - the author's plan runs here: its errors are his, and this partition's alone
             return self._blame.raised(planned.key, error)
         seconds, number = time.monotonic() - began, counted.get.get("rows")
@@ -115,12 +119,19 @@ class EndpointStep:
                 frame = answer if isinstance(answer, Failure) else shaped(answer, self._contract, self._compiled, self._blame, words, ranged=True)
                 if isinstance(frame, Failure):
                     return {}
-                path = run.frame_path(words)
-                staged_writer(frame).parquet(path)
+                base = run.frame_path(words)
+                kept_writer(frame.withColumn(_PART, F.col(partition_column(self._contract.cadence)))).partitionBy(_PART).parquet(base)
+                folders = {key: f"{base}/{_PART}={key}" for key in keys}
+                files, there = files_of(base), {f"{base}/{name}" for name in files_of(base).names(base) if name.startswith(_PART)}
+                if there - set(folders.values()):
+                    return {}  # rows of partitions that were not asked for: alone, the one that answers them is found
+                for folder in set(folders.values()) - there:
+                    files.make_folder(folder)
             except Exception:  # noqa: BLE001 - each partition is tried by itself next, and says for itself what is wrong
                 return {}
         seconds = (time.monotonic() - began) / len(keys)
-        return {key: Staged(key, path, seconds=seconds, has_failed=bool(self._compiled.quarantining)) for key in keys}
+        failed = bool(self._compiled.quarantining)
+        return {key: Staged(key, folder, seconds=seconds, has_failed=failed, alone=True) for key, folder in folders.items()}
 
 
 def _of_equal_pins(planned: Sequence[Planned]) -> list[list[Planned]]:

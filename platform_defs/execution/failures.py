@@ -15,6 +15,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from platform_defs.execution.results import CheckResult, Failure, FailureKind
+from platform_defs.lake.commits import NotCommitted
 from platform_defs.lake.engine import EngineError
 
 _LINE = 300
@@ -133,13 +134,13 @@ class Blame:
         return self._make(kind, key, f"its checks could not be evaluated: {said}", action, detail)
 
     def publishing(self, key: str, error: BaseException) -> Failure:
-        """The commit failed; nothing of it is visible. What Spark says of the plan itself, and what is wrong in the platform, does not pass by waiting."""
+        """The commit failed; nothing of it is visible. What Spark says of a plan, files the table cannot take, and faults of the platform do not pass."""
         kind = kind_of(error)
         if kind is FailureKind.DISK:
             return self.disk(key, error)
         said, detail = self.tell(error)
         why = f"it could not be published: {said}"
-        if kind is FailureKind.RAISED and not isinstance(error, OSError) and (isinstance(error, AnalysisException) or not isinstance(error, PySparkException)):
+        if kind is FailureKind.RAISED and not _of_storage(error):
             action = "If the table was changed by hand, mend it and build the partition again; else tell who runs the platform"
             return self._make(FailureKind.NOT_TAKEN, key, why, f"{action}; the last good version stays", detail)
         kind = FailureKind.INTERRUPTED if kind is FailureKind.INTERRUPTED else FailureKind.ENGINE
@@ -168,7 +169,7 @@ def kind_of(error: BaseException) -> FailureKind:
     """Whose an error is: of a disk, of a session that was interrupted, of an engine in trouble, or of the code that was run."""
     if disk_words(error) is not None:
         return FailureKind.DISK
-    if isinstance(error, grpc.RpcError | EngineError):
+    if isinstance(error, grpc.RpcError | EngineError | NotCommitted):
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
         return FailureKind.RAISED
@@ -180,6 +181,13 @@ def kind_of(error: BaseException) -> FailureKind:
     if condition.startswith(_ENGINE) or any(mark in text for mark in _ENGINE):
         return FailureKind.ENGINE
     return FailureKind.RAISED
+
+
+def _of_storage(error: BaseException) -> bool:
+    """Whether an error that nobody else is blamed for comes from where tables lie."""
+    if isinstance(error, PySparkException):
+        return not isinstance(error, AnalysisException)
+    return isinstance(error, OSError)
 
 
 def disk_words(error: BaseException) -> str | None:

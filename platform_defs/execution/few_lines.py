@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from platform_defs.contracts.bounds import instant_text
 from platform_defs.contracts.contract import Contract, WireField, WireType
 from platform_defs.contracts.partitions import partition_column, window_of
-from platform_defs.execution.batches import LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
+from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
 from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge, LineForm
 from platform_defs.lake.landing import LandingStore, Segment
@@ -195,13 +195,13 @@ class FewLines:
             late = row.parked and not row.failed
             counts["parked"] += late
             lost += sum(row.values.get(each.name) is not None and row.values.get(_owner(each)) is None for each in self._values)
-            folders[f"{base}/_part={LATE if late else ''}{key}"].append(row)
+            folders[f"{base}/_part={LATE if late else BAD if row.failed else ''}{key}"].append(row)
         for folder, mine in folders.items():
-            write_frame(folder, self._frame(key, mine, people))
+            write_frame(folder, self._frame(key, mine, people, apart=folder != f"{base}/_part={key}"))
         return {"landed": len(rows), **{name: count for name, count in counts.items() if count}}, lost
 
-    def _frame(self, key: str, rows: Sequence[_Row], people: Mapping[tuple[str, str], Person]) -> pa.Table:
-        """The rows in the staged form (see steps). Where a row came from is said of those that do not simply stay."""
+    def _frame(self, key: str, rows: Sequence[_Row], people: Mapping[tuple[str, str], Person], *, apart: bool) -> pa.Table:
+        """The rows in the staged form (see steps). `apart`: they do not simply stay, so it is said where each came from and what it broke."""
         purpose, pseudonyms = self._contract.purpose, dict[tuple[str, str], bytes]()
 
         def known_as(who: tuple[str, str] | None) -> bytes | None:
@@ -226,11 +226,11 @@ class FewLines:
                 columns[field.name] = pa.array([known_as(_who(field, row)) for row in rows], pa.binary())
             else:
                 columns[field.name] = pa.array(list(self._encrypted(field, rows, people)), pa.binary())
-        moved = [bool(row.failed or row.parked) for row in rows]
         columns[self._column] = pa.array([key] * len(rows), pa.string())
-        columns[FAILED] = pa.array([row.failed or None for row in rows], pa.list_(pa.string()))
-        columns[SEGMENT] = pa.array([row.segment if told else None for row, told in zip(rows, moved, strict=True)], pa.string())
-        columns[LINE] = pa.array([row.line if told else None for row, told in zip(rows, moved, strict=True)], pa.int64())
+        if apart:
+            columns[FAILED] = pa.array([row.failed or None for row in rows], pa.list_(pa.string()))
+            columns[SEGMENT] = pa.array([row.segment for row in rows], pa.string())
+            columns[LINE] = pa.array([row.line for row in rows], pa.int64())
         return pa.table(columns)
 
     def _encrypted(self, field: WireField, rows: Iterable[_Row], people: Mapping[tuple[str, str], Person]) -> Iterator[bytes | None]:

@@ -203,7 +203,7 @@ class _Domain:
             return lease
         self._platform.ledger.forgetting.forget_before(key, found.rows.first_kept)
         if session is not None:
-            with self._platform.engines.engine("lake").tagged(session, self._run, key):
+            with self._platform.engines.engine("lake").tagged(session, self._run, key), self._platform.ledger.turns.alone(key):
                 drop_partitions(session, self._platform.lake, found.contract, self._now, found.rows.lanes)
         leases.release(lease)
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
@@ -20,10 +21,10 @@ from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog
-from platform_defs.lake.columns import lane_ddl
 from platform_defs.lake.engine import Zone
 from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import Segment
+from platform_defs.lake.staging import staged_files
 from platform_defs.lake.tables import publish
 from platform_defs.ledger.landing import SegmentRow
 from platform_defs.planning.closing import closing
@@ -96,11 +97,9 @@ class IntakeStep:
         parked = {key: path for key in keys if (path := self._taking.cleaned[key].late_path) is not None}
         if not parked:
             return {}
-        files = files_of(self._platform.lake.root)
-        for path in parked.values():
-            files.make_folder(path)  # there is none where no row of the hour was good
-        frame = run.session.read.schema(lane_ddl(self._contract, "late")).parquet(*parked.values())
-        done = publish(run.session, self._contract, self._platform.lake.late(self._contract.key), frame, list(parked), run.run_id, run.fence)
+        staged = {key: files for key, path in parked.items() if (files := staged_files(path))}  # none where no row of the hour was good
+        turn = partial(self._platform.ledger.turns.publishing, self._contract.key)
+        done = publish(self._platform.lake, self._contract, "late", staged, list(parked), run.run_id, run.fence, turn=turn)
         return {key: {LATE: str(done.version)} for key in parked}
 
     def close(self) -> None:
@@ -247,11 +246,14 @@ class Taking:
         else:
             with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
                 done = Cleaner(*parts).clean(batches, run, self.enter(), name)
+        self.cleaned |= {key: replace(each, staged=self._there(each.staged)) for key, each in done.items()}
+        return {key: self.cleaned[key].staged for key in done}
+
+    def _there(self, staged: Staged) -> Staged:
+        """The partition as it lies there: an hour without rows is a folder without files, and mostly no row is bad."""
         files = files_of(self._platform.lake.root)
-        for each in done.values():
-            files.make_folder(each.staged.path)  # an hour without rows is a folder without files
-        self.cleaned |= done
-        return {key: each.staged for key, each in done.items()}
+        files.make_folder(staged.path)
+        return staged if staged.bad is not None and files.names(staged.bad) else replace(staged, bad=None, has_failed=False, has_origin=False)
 
     def _is_whole(self, segment: Segment) -> bool:
         try:

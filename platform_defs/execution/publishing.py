@@ -1,6 +1,6 @@
 """From staged Parquet to a published version: inspect, judge, commit, record. The same for every kind of endpoint.
 
-What is published is what was inspected: both read the staged files. Planning, leases and computing are building's.
+What is published is what was inspected: the staged files themselves, or the good rows of them. Planning, leases and computing are building's.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,10 @@ from platform_defs.execution.quality.inspect import ELSEWHERE, Inspection, inspe
 from platform_defs.execution.results import CheckResult, Failure
 from platform_defs.execution.steps import FAILED, Planned, Staged
 from platform_defs.lake.columns import lanes_of, staged_ddl
+from platform_defs.lake.layout import Lane
 from platform_defs.lake.records import BuildRecord, PublishedPartition, RefusedPartition, write_record
-from platform_defs.lake.tables import empty_table, publish
+from platform_defs.lake.staging import staged_files, write_parted
+from platform_defs.lake.tables import publish
 from platform_defs.ledger.leases import Fence
 from platform_defs.planning.facts import Counts, Published
 
@@ -76,31 +79,47 @@ class Publisher:
         samples = self._samples(list(found))
         return {key: self._judged(planned[key], staged[key], each, samples[key]) for key, each in found.items()}, failed
 
-    def commit(self, judged: Sequence[Judged], before: Mapping[str, Published], fence: Fence, guard: Callable[[], None]) -> int:
+    def commit(self, judged: Sequence[Judged], before: Mapping[str, Published], fence: Fence, guard: Callable[[], None], folder: str) -> int:
         """Publishes these partitions in one commit, their quarantined rows in another; the version that holds them.
 
-        Raises FenceLost, or what Spark raises; then none of them is recorded, and the next build does it again.
+        A partition of which nothing is quarantined is published as the very files that were inspected; of others the good rows are written once more.
+
+        Args:
+            folder: in staging, for what is written here.
+
+        Raises FenceLost, or what Spark or the commit raises; then none of them is recorded, and the next build does it again.
         """
-        keys = [each.found.key for each in judged]
-        staged = [each.staged for each in judged if not each.staged.empty]
-        frame = self._frame(staged) if staged else empty_table(self._session, self._contract)
-        mine = frame.where(F.col(self._column).isin(keys))  # a range that was computed in one go lies in one folder, its bad partitions too
-        marked = any(each.has_failed for each in staged)
-        good = mine.where(_is_good()) if marked else mine
-        table = good.select(*self._compiled.columns, self._column)
-        lake, key = self._platform.lake, self._contract.key
-        # What had rows is replaced though it has no files any more: somebody removed them, and the table's log names them still.
-        held = {key for key in keys if key in before and before[key].rows}
-        empty = {each.found.key for each in judged if not each.found.rows} - held
-        run_id, number = self._work.run_id, fence.number
-        version = publish(self._session, self._contract, lake.table(key), table, keys, run_id, number, guard, empty, first=not held).version
-        dirty = [each.found.key for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
-        if dirty and "quarantine" in lanes_of(self._contract):
-            rows = mine.where(F.col(self._column).isin(dirty))
-            rows = (rows.where(~_is_good()) if marked else rows.limit(0)).drop(ELSEWHERE)
-            first = not any(_had_quarantine(before.get(each)) for each in dirty)
-            publish(self._session, self._contract, lake.quarantine(key), rows, dirty, run_id, number, guard, first=first)
+        contract, rows = self._contract, [each for each in judged if each.found.rows]
+        whole = {each.found.key: staged_files(each.staged.path) for each in rows if _is_whole(each)}
+        parted = [each for each in rows if each.found.key not in whole]
+        good = self._written(parted, f"{folder}/good", lambda frame: frame.select(*self._compiled.columns, self._column), _is_good)
+
+        def publish_lane(lane: Lane, staged: Mapping[str, Sequence[str]], keys: Sequence[str]) -> int:
+            turn = partial(self._platform.ledger.turns.publishing, contract.key)
+            return publish(self._platform.lake, contract, lane, staged, keys, self._work.run_id, fence.number, guard, turn).version
+
+        dirty = [each for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
+        bad: Mapping[str, Sequence[str]] = {}
+        if dirty and "quarantine" in lanes_of(contract):
+            apart = {each.found.key: staged_files(each.staged.bad) for each in dirty if each.staged.bad is not None}
+            among = [each for each in dirty if each.found.quarantined and each.found.key not in apart]
+            bad = apart | self._written(among, f"{folder}/bad", lambda frame: frame.drop(ELSEWHERE), lambda: ~_is_good())
+        version = publish_lane("table", whole | good, [each.found.key for each in judged])
+        if dirty and "quarantine" in lanes_of(contract):
+            publish_lane("quarantine", bad, [each.found.key for each in dirty])
         return version
+
+    def _written(
+        self, judged: Sequence[Judged], base: str, form: Callable[[DataFrame], DataFrame], which: Callable[[], Column]
+    ) -> dict[str, list[str]]:  # fmt: skip
+        """Files of those of the staged rows that are `which`, in the form of a table, by partition."""
+        if not judged:
+            return {}
+        keys = [each.found.key for each in judged]
+        mine = self._frame([each.staged for each in judged]).where(F.col(self._column).isin(keys))  # a folder may hold a whole range
+        marked = any(each.staged.has_failed for each in judged)
+        frame = form(mine.where(which()) if marked else mine)
+        return write_parted(frame.coalesce(1) if self._few else frame, self._column, keys, base)
 
     def record(self, good: Mapping[str, Published], refused: Sequence[Judged], fence: Fence, at: datetime) -> None:
         """Writes what was published and refused beside the lake: what the ledger is rebuilt from."""
@@ -163,7 +182,9 @@ class Publisher:
         """The staged rows of these partitions, by the contract's types."""
         failed, origin = any(each.has_failed for each in staged), any(each.has_origin for each in staged)
         ddl = staged_ddl(self._contract, failed=failed, origin=origin)
-        frame = self._session.read.schema(f"{ddl}, {ELSEWHERE} BOOLEAN").parquet(*dict.fromkeys(each.path for each in staged))
+        frame = self._session.read.schema(f"{ddl}, {ELSEWHERE} BOOLEAN").parquet(
+            *dict.fromkeys(path for each in staged for path in (each.path, each.bad) if path is not None)
+        )
         # A partition by itself: its key is not read for every row, nor are rows sorted by it before they are written.
         return frame.withColumn(self._column, F.lit(staged[0].key)) if _is_alone(staged) else frame
 
@@ -228,6 +249,11 @@ def _published_record(key: str, version: Published) -> PublishedPartition:
 def _is_alone(staged: Sequence[Staged]) -> bool:
     """Whether this is one partition in a folder that holds no other's rows."""
     return len(staged) == 1 and staged[0].alone
+
+
+def _is_whole(judged: Judged) -> bool:
+    """Whether its staged files hold the rows that are to be published, and no other."""
+    return judged.staged.alone and (judged.staged.bad is not None or not judged.found.quarantined)
 
 
 def _had_quarantine(version: Published | None) -> bool:

@@ -91,10 +91,12 @@ class Staged:
         counts: for events and sources `landed`, `duplicate`, `conflict`, `parked`, `pending`, `erased` (absent is 0); `good` and `quarantined` are
             counted by the inspection. An endpoint has none.
         seconds: wall time of computing.
+        bad: the folder of its rows that broke a rule, where these lie apart; `path` then holds none of them.
         has_failed: whether the frame has the column `_failed`.
         has_origin: whether it has `_segment` and `_line`.
         rows: how many lie there, where the step knows.
-        alone: whether its folder holds rows of this partition only, all of them with its key: then nobody need read which partition a row is of.
+        alone: whether its folder holds rows of this partition only, all of them with its key: then nobody need read which partition a row is of, and its
+            files may become the table's.
         empty: whether it is known to hold no row: nothing lies in `path`, and nobody needs to look. Not of endpoints, whose checks may demand rows.
         notes: further numbers for the catalogue, by name in words ("late rows").
     """
@@ -103,6 +105,7 @@ class Staged:
     path: str
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    bad: str | None = None
     has_failed: bool = False
     has_origin: bool = False
     rows: int | None = None

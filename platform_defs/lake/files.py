@@ -33,6 +33,9 @@ class Files(Protocol):
     def make_folder(self, folder: str) -> None:
         """Makes a folder that its owner alone may read; harmless if it is there."""
 
+    def move(self, source: str, target: str) -> None:
+        """Gives a file another path on the same storage, in a folder that is there."""
+
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""
 
@@ -92,6 +95,10 @@ class LocalFiles:
         for made in reversed(missing):
             made.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(made.parent)
+
+    def move(self, source: str, target: str) -> None:
+        """Gives a file another path on the same storage, in a folder that is there."""
+        os.rename(source, target)
 
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""

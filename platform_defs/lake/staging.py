@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A file is inspected and published by as many tasks as it has groups of rows: with Parquet's 128 MB, an hour of a million rows by one, whatever the cores.
 _ROW_GROUP_BYTES = 1 << 20
+# Of files that readers will read for months: large enough to be packed well, small enough for several tasks an hour of a million rows.
+_KEPT_GROUP_BYTES = 8 << 20
 
 
 @contextmanager
@@ -53,12 +55,33 @@ def staged_writer(frame: DataFrame) -> DataFrameWriter:
     return frame.write.mode("overwrite").option("parquet.block.size", _ROW_GROUP_BYTES).option("parquet.enable.dictionary", "false")
 
 
+def kept_writer(frame: DataFrame) -> DataFrameWriter:
+    """How Spark writes rows whose files may become a table's own. It replaces what lies there."""
+    return frame.write.mode("overwrite").option("parquet.block.size", _KEPT_GROUP_BYTES)
+
+
+def staged_files(folder: str) -> list[str]:
+    """The Parquet files of a folder; none if there is none."""
+    return [f"{folder}/{file}" for file in files_of(folder).names(folder) if file.endswith(".parquet") and not file.startswith((".", "_"))]
+
+
+def write_parted(frame: DataFrame, column: str, keys: Sequence[str], base: str) -> dict[str, list[str]]:
+    """Writes the rows of these partitions to files that may become a table's own; the files by partition, for those that have rows."""
+    if len(keys) == 1:
+        folders = {keys[0]: f"{base}/{column}={keys[0]}"}
+        kept_writer(frame.drop(column)).parquet(folders[keys[0]])
+    else:
+        folders = {key: f"{base}/{column}={key}" for key in keys}
+        kept_writer(frame).partitionBy(column).parquet(base)
+    return {key: found for key, folder in folders.items() if (found := staged_files(folder))}
+
+
 def write_frame(folder: str, frame: pa.Table) -> None:
     """Writes rows that were computed without Spark as the one file of a folder that is not there yet: 0700, the file 0600."""
     Path(folder).mkdir(parents=True, mode=0o700)
     descriptor = os.open(f"{folder}/part-0.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        pq.write_table(frame, file, write_statistics=False)
+        pq.write_table(frame, file)
 
 
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:

@@ -1,15 +1,14 @@
 """Tables of the lake: made and changed to fit their contract, read at a pinned version, published in one commit.
 
-What is in a frame and whether it may be published is decided in execution; what the table's log says is read in delta_log.
+What is staged and whether it may be published is decided in execution; how files become rows is in commits, what the table's log says is read in delta_log.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import PartitionKeyError, partition_column, window_of
 from platform_defs.lake import delta_log
 from platform_defs.lake.columns import TableColumn, lanes_of, measured_columns, name, staged_ddl, table_columns, text
-from platform_defs.lake.files import files_of
+from platform_defs.lake.commits import Disturbed, bring, replace, take_back
 from platform_defs.lake.layout import Lake, Lane
 
 if TYPE_CHECKING:
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _LAYOUT = "backline.layout"
 _TRIES = 8
-# Delta's conditions that say: somebody else committed meanwhile, look again. Nothing was committed.
-_RACES = (
-    "DELTA_CONCURRENT_",
-    "DELTA_METADATA_CHANGED",
-    "DELTA_PROTOCOL_CHANGED",
-    "DELTA_METADATA_CHANGE",
-    "ConcurrentAppend",
-    "ConcurrentDelete",
-    "MetadataChanged",
-)
 
 
 class TableError(RuntimeError):
@@ -105,76 +94,67 @@ def empty_table(session: SparkSession, contract: Contract) -> DataFrame:
 
 
 def publish(
-    session: SparkSession,
+    lake: Lake,
     contract: Contract,
-    path: str,
-    staged: DataFrame,
+    lane: Lane,
+    staged: Mapping[str, Sequence[str]],
     keys: Sequence[str],
     run_id: str,
     fence: int,
     before_commit: Callable[[], None] | None = None,
-    empty: Collection[str] = (),
-    first: bool = False,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Commit:
-    """Replaces these partitions by the frame's rows in one commit, or not at all; readers see all of it or nothing.
+    """Replaces these partitions by the rows of staged files in one commit, or not at all; readers see all of it or nothing.
 
-    `empty`: of the partitions, those that the frame is known to have no row of: where the table has no file of them either, there is nothing to do and
-    Spark is not asked. `first`: none of them is known to have been published: where no folder of them is there either, their rows are added, and nobody looks
-    through the table's log for files to replace (of the 1.2 s of a small build that took half).
-    The frame has columns of the table (those it lacks become null) and rows of these partitions only. `path` is a lane of the endpoint.
-    `before_commit` is called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
-    Raises NoTable, PartitionKeyError, Spark's own error if the frame does not fit; after any of them nothing was published, unless the connection broke.
+    The files become the table's own: they are moved, not copied. They have columns of the table (those they lack are null there) and each holds rows of one
+    partition only.
+
+    Args:
+        staged: Parquet files by partition; of those of `keys` that have none nothing is left.
+        before_commit: called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
+        turn: held around each try: keeps Spark's own commits apart (`ledger.turns`).
+
+    Raises:
+        NoTable, PartitionKeyError, NotOfTable, NotCommitted (Disturbed time and again), OSError: nothing was published. What `before_commit` raises.
     """
-    from pyspark.errors import PySparkException
-
-    column = partition_column(contract.cadence)
+    path, column = lake.lane(contract.key, lane), partition_column(contract.cadence)
     _check_keys(keys, column, path)
     if not keys:
         raise PartitionKeyError(f"{contract.key}: a publish of no partition; name at least one")
+    if not staged.keys() <= set(keys):
+        raise PartitionKeyError(f"{contract.key}: files are staged for {sorted(staged.keys() - set(keys))}, which are not published")
     before = delta_log.newest(path)
-    if before is None:  # or Delta would make a table that is not partitioned
+    if before is None:
         raise delta_log.NoTable(f"{contract.table} has no table at {path}: run `backline apply`")
-    files, folders = files_of(path), {key: f"{path}/{column}={key}" for key in keys}
-    keys = [key for key in keys if key not in empty or files.names(folders[key])]
-    if not keys:
-        if before_commit is not None:
-            before_commit()
-        return Commit(before, changed=False, rows=0, size=0, tries=1)
     said = delta_log.signature(run=run_id, fence=fence, keys=sorted(keys))
-    replaced = {"replaceWhere": f"{name(column)} IN ({', '.join(map(text, keys))})"}
-    for tries in range(1, _TRIES + 1):
-        if before_commit is not None:
-            before_commit()
-        # What an earlier try left has a folder: then Delta looks.
-        added = first and not any(files.names(folders[key]) for key in keys)
-        try:
-            writer = staged.write.format("delta").option("userMetadata", said)
-            (writer.mode("append") if added else writer.mode("overwrite").options(**replaced)).save(path)
-        except PySparkException as error:
-            mine = _committed(path, before, said, tries)
-            if mine is not None:  # it was committed; what failed came after
-                return mine
-            if tries == _TRIES or not _raced(error):
-                raise
-            time.sleep(min(2.0, 0.05 * 2**tries) * (1 + hash((run_id, tries)) % 100 / 100))
-            continue
-        mine = _committed(path, before, said, tries)
-        return mine or Commit(delta_log.newest(path) or before, changed=False, rows=0, size=0, tries=tries)
-    raise AssertionError("unreachable")
+    filled = [each.name for each in table_columns(contract, lane) if not each.nullable]
+    brought = bring(path, column, staged, measured_columns(contract), filled)
+    committed = False
+    try:
+        for tries in range(1, _TRIES + 1):
+            with turn():
+                if before_commit is not None:
+                    before_commit()
+                try:
+                    committed = replace(path, column, keys, brought, said)
+                except Exception as error:
+                    committed = _committed(path, before, said) is not None  # then what failed came after
+                    if not committed and (tries == _TRIES or not isinstance(error, Disturbed)):
+                        raise
+                    if not committed:
+                        continue
+            version = _committed(path, before, said) if committed else delta_log.newest(path)
+            return Commit(before if version is None else version, committed, sum(each.rows for each in brought), sum(each.size for each in brought), tries)
+        raise AssertionError("unreachable")
+    finally:
+        if not committed:
+            take_back(path, brought)
 
 
-def _committed(path: str, before: int, said: str, tries: int) -> Commit | None:
-    """The commit later than `before` that carries our signature."""
+def _committed(path: str, before: int, said: str) -> int | None:
+    """The version later than `before` whose commit carries our signature."""
     signature = json.loads(said)
-    for entry in reversed(delta_log.entries(path, before)):
-        if entry.signature == signature:
-            rows, size = (int(entry.metrics.get(count, 0)) for count in ("numOutputRows", "numOutputBytes"))
-            return Commit(entry.version, changed=True, rows=rows, size=size, tries=tries)
-    return None
-
-
-def _raced(error: Exception) -> bool:
-    return any(race in str(error) for race in _RACES)
+    return next((entry.version for entry in reversed(delta_log.entries(path, before)) if entry.signature == signature), None)
 
 
 def _check_keys(keys: Sequence[str], column: str, path: str) -> None:

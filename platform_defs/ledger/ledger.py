@@ -18,6 +18,7 @@ from platform_defs.ledger.reopenings import Reopenings
 from platform_defs.ledger.requests import Requests
 from platform_defs.ledger.store import Store
 from platform_defs.ledger.troubles import Troubles
+from platform_defs.ledger.turns import Turns
 from platform_defs.planning.facts import Facts
 
 
@@ -40,6 +41,7 @@ class Ledger:
         self.troubles = Troubles(self.store, self.transitions)
         self.partitions = Partitions(self.store, self.attempts, self.troubles)
         self.leases = Leases(self.store)
+        self.turns = Turns(self.store)
         self.requests = Requests(self.store)
         self.pauses = Pauses(self.store, self.registry, self.transitions)
         self.reopenings = Reopenings(self.store)

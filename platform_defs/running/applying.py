@@ -12,7 +12,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
             todo = [contract for contract in written.all if _needs_tables(contract, in_force, Lake(settings.lake))]
             if todo:
                 tell(f"making or changing tables of {len(todo)} {'dataset' if len(todo) == 1 else 'datasets'}")
-                notes += ensure_tables(settings, todo)
+                notes += ensure_tables(settings, todo, ledger.turns.alone)
             done = ledger.registry.apply(written.all, git_ref(assets))
         finally:
             ledger.close()
@@ -191,8 +191,15 @@ def in_use(ledger: Ledger, contract: Contract) -> bool:
     return any(total.event == contract.key and total.accepted for total in ledger.landing.accounts("1970-01-01", str(today)))
 
 
-def ensure_tables(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
-    """Makes or changes the tables of these contracts; what was done, in words. Raises ApplyRefused where a table cannot follow its contract."""
+def ensure_tables(settings: Settings, contracts: Sequence[Contract], turn: Callable[[str], AbstractContextManager[None]]) -> list[str]:
+    """Makes or changes the tables of these contracts; what was done, in words.
+
+    Args:
+        turn: held while the tables of an endpoint are looked at and changed: nobody may publish meanwhile.
+
+    Raises:
+        ApplyRefused: a table cannot follow its contract.
+    """
     from platform_defs.lake.layout import Lake
     from platform_defs.lake.tables import TableError, ensure_table
     from resources.engines import engines_of
@@ -214,7 +221,8 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract]) -> list[str
             session = engine.session(run)
             for contract in mine:
                 try:
-                    done += ensure_table(session, lake, contract)
+                    with turn(contract.key):
+                        done += ensure_table(session, lake, contract)
                 except TableError as error:
                     wrong.append(str(error))
         finally:

@@ -232,6 +232,8 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.sql.variable.substitute": "false",  # or ${env:...} in a description would be the server's environment
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         **INTERPRETED,  # a session with many rows says so (Engine.sized)
+        # Whole numbers, whose least and greatest the end of a file tells; of the default, 96-bit ones, it does not.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.codegen.cache.maxEntries": "5000",  # the default 100 makes every tiny publish compile anew
         "spark.sql.adaptive.enabled": "false",  # tiny publishes: a stage by stage replanning costs more than it saves
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",  # the default 10,000 tasks made a vacuum of two files take 29 s

@@ -160,12 +160,12 @@ def test_a_dead_runs_work_is_stopped_before_anything_is_computed(shop: Workshop,
     assert leases.abandoned() == []
 
 
-# A builder whose commits take half a second a row: killed in one, its write goes on in the server.
+# A builder whose rows take half a second each to be written: killed meanwhile, its write goes on in the server.
 KILLED = """
 import sys
 from pathlib import Path
 from pyspark.sql import functions as F
-from platform_defs.execution import publishing
+from platform_defs.execution import endpoints
 from platform_defs.ledger import Ledger
 from resources.spark import SparkEngines
 from tests.spark.execution.test_concurrency import EVENTS, H0, Plays, counted
@@ -174,14 +174,14 @@ spark, ledger, folder, run = sys.argv[1:]
 shop = Workshop.at(Path(folder), SparkEngines(spark, spark), Ledger(ledger))
 shop.contracts.update(shop.platform.ledger.registry.current())
 plays = shop.declare(counted, Plays, [same("played", EVENTS)])
-publish = publishing.publish
+writer = endpoints.kept_writer
 
-def slowly(session, contract, path, staged, *rest, **more):
+def slowly(frame):
     slow = "plays + length(coalesce(java_method('java.lang.Thread', 'sleep', 500L), ''))"
-    print("commits", flush=True)
-    return publish(session, contract, path, staged.coalesce(1).withColumn("plays", F.expr(slow)), *rest, **more)
+    print("writes", flush=True)
+    return writer(frame.coalesce(1).withColumn("plays", F.expr(slow)))
 
-publishing.publish = slowly
+endpoints.kept_writer = slowly
 shop.build(plays, H0, run=run)
 print("done", flush=True)
 """

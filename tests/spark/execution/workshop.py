@@ -21,11 +21,12 @@ from platform_defs.execution.results import PartitionResult
 from platform_defs.lake.landing import LandingStore
 from platform_defs.lake.layout import Lake
 from platform_defs.lake.reading import read_rows
-from platform_defs.lake.tables import ensure_table, publish
+from platform_defs.lake.tables import ensure_table
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Published
 from resources.spark import SparkEngines
+from tests.fixtures.publishing import publish_frame
 from tests.fixtures.tables import Tables
 from tests.spark.execution.contracts import contract
 
@@ -68,7 +69,7 @@ class Workshop:
         ddl = ", ".join(f"`{each.name}` {each.type}" for each in made.columns)
         frame = self.session().createDataFrame([(*row, part) for part, group in rows.items() for row in group], f"{ddl}, {column} STRING")
         run = f"fill-{uuid.uuid4()}"
-        commit = publish(self.session(), made, self.platform.lake.table(key), frame, list(rows), run, 0, first=True)
+        commit = publish_frame(self.platform.lake, made, frame, list(rows), run, 0)
         now = self.platform.clock()
         contents = {part: repr(sorted(group, key=repr)).encode() if group else empty_content([]) for part, group in rows.items()}
         outcomes = [

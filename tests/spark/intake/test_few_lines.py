@@ -70,7 +70,7 @@ class Both:
         """Everything that was staged, by the folder it is in."""
         rows = Counter[str]()
         for each in found.values():
-            for path in filter(None, (each.staged.path, each.late_path)):
+            for path in filter(None, (each.staged.path, each.staged.bad, each.late_path)):
                 self.house.folder.joinpath(path).mkdir(parents=True, exist_ok=True)
                 staged = read_staged(self.session, self.contract, [path], failed=True, origin=True)
                 rows.update(f"{path.rpartition('/')[2]} {sorted(row.asDict(recursive=True).items())}" for row in staged.collect())
@@ -100,8 +100,8 @@ def test_both_ways_stage_the_same_rows_and_counts(both: Both) -> None:
     late = frozenset({mine[HOUR][0].path, mine[HOUR][2].path}) if contract.kind == "event" else frozenset()
     batches = [Batch(HOUR, mine[HOUR], late, late - {mine[HOUR][0].path}), Batch(NEXT, mine[NEXT]), Batch(EMPTY, ())]
     few, spark = both.few(batches), both.spark(batches)
-    kept = {key: (replace(each.staged, path="", seconds=0.0), each.late_path is None) for key, each in few.items()}
-    assert kept == {key: (replace(each.staged, path="", seconds=0.0), each.late_path is None) for key, each in spark.items()}
+    kept = {key: (replace(each.staged, path="", bad="", seconds=0.0), each.late_path is None) for key, each in few.items()}
+    assert kept == {key: (replace(each.staged, path="", bad="", seconds=0.0), each.late_path is None) for key, each in spark.items()}
     rows = both.rows(few)
     assert rows == both.rows(spark)
     if contract.kind == "event":

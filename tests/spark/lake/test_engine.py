@@ -23,23 +23,25 @@ from pyspark.sql import functions as F
 from platform_defs.lake import delta_log
 from platform_defs.lake.engine import EngineError
 from platform_defs.lake.layout import Lake
-from platform_defs.lake.tables import ensure_table, publish, read_table
+from platform_defs.lake.tables import ensure_table, read_table
 from resources.spark import SparkEngine, SparkEngines, session_id
+from tests.fixtures.publishing import publish_frame
 from tests.spark.lake.samples import HOURS, contract, found, rows
 
 # A client that publishes rows which take 0.3 s each to compute: killed in the middle, its write goes on in the server.
 CLIENT = """
 import sys
 from pyspark.sql import functions as F
-from platform_defs.lake.tables import publish
+from platform_defs.lake.layout import Lake
 from resources.spark import SparkEngine
+from tests.fixtures.publishing import publish_frame
 from tests.spark.lake.samples import HOURS, contract, rows
-url, run, table = sys.argv[1:]
+url, run, root = sys.argv[1:]
 session = SparkEngine(url, "lake").session(run)
 slow = rows(session, HOURS[0], *range(30)).coalesce(1).where(F.expr("java_method('java.lang.Thread', 'sleep', 300L) IS NULL OR true"))
 slow = slow.withColumn("starts", F.expr("starts + length(coalesce(java_method('java.lang.System', 'getProperty', 'none'), ''))"))
 print("goes", flush=True)
-publish(session, contract(), table, slow, HOURS[:1], run, 1)
+publish_frame(Lake(root), contract(), slow, HOURS[:1], run)
 print("done", flush=True)
 """
 
@@ -139,7 +141,7 @@ def test_a_killed_clients_write_is_ended_and_nothing_more_comes_from_it(engines:
     lake, dead = Lake(str(tmp_path / "lake")), f"run-{uuid.uuid4()}"
     table = lake.table("charts/skip_rate")
     ensure_table(spark, lake, contract())
-    client = subprocess.Popen([sys.executable, "-c", CLIENT, spark_server, dead, table], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, spark_server, dead, lake.root], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
     assert client.stdout is not None
     assert client.stdout.readline() == b"goes\n"
     _until(lambda: _busy(spark_server, dead))
@@ -151,7 +153,7 @@ def test_a_killed_clients_write_is_ended_and_nothing_more_comes_from_it(engines:
     assert engines.engine("lake").interrupt(dead) >= 1
     with pytest.raises(EngineError, match="took over its lease"):
         SparkEngine(spark_server, "lake").session(dead)
-    commit = publish(spark, contract(), table, rows(spark, HOURS[0], 5), HOURS[:1], "run-2", 2)
+    commit = publish_frame(lake, contract(), rows(spark, HOURS[0], 5), HOURS[:1], "run-2", 2)
     assert commit.version == 1
     assert [e.signature["run"] for e in delta_log.entries(table, 0) if e.signature] == ["run-2"]
     assert found(read_table(spark, table, 1, HOURS[:1], "hour")) == [(HOURS[0], "t0", 5)]

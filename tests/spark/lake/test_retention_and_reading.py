@@ -12,12 +12,14 @@ from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Column
 from platform_defs.lake import delta_log
+from platform_defs.lake.columns import lanes_of
 from platform_defs.lake.delta_log import NoTable
 from platform_defs.lake.layout import Lake
 from platform_defs.lake.reading import read_rows, shown
 from platform_defs.lake.retention import drop_partitions
 from platform_defs.lake.staging import staging_folder, sweep
-from platform_defs.lake.tables import ensure_table, publish
+from platform_defs.lake.tables import ensure_table
+from tests.fixtures.publishing import publish_frame
 from tests.spark.lake.samples import COLUMNS, contract, found, rows
 
 EVENT = contract("listening/track_played", kind="event", retention_seconds=2 * 86_400)
@@ -27,9 +29,9 @@ KEYS = ["2026-10-01T03", "2026-10-01T04", "2026-10-02T00"]
 def test_expired_hours_go_from_the_table_and_its_lanes(spark: SparkSession, tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
     ensure_table(spark, lake, EVENT)
-    for path in (lake.table(EVENT.key), lake.quarantine(EVENT.key), lake.late(EVENT.key)):
+    for lane in lanes_of(EVENT):
         frame = rows(spark, KEYS[0], 1).unionByName(rows(spark, KEYS[1], 2)).unionByName(rows(spark, KEYS[2], 3))
-        publish(spark, EVENT, path, frame, KEYS, "run-1", 1)
+        publish_frame(lake, EVENT, frame, KEYS, lane=lane)
 
     first_kept = drop_partitions(spark, lake, EVENT, datetime(2026, 10, 3, 4, 30, tzinfo=UTC))
 
@@ -52,7 +54,7 @@ def test_rows_are_read_in_order_with_uuids_shown_and_personal_values_hidden(spar
     said = contract(columns=(*COLUMNS, Column(name="email", type="BINARY", nullable=True, mark="personal")))
     ensure_table(spark, lake, said)
     frame = rows(spark, KEYS[2], 3).unionByName(rows(spark, KEYS[0], 1, 2)).withColumn("email", F.encode(F.lit("ciphertext"), "utf-8"))
-    publish(spark, said, lake.table(said.key), frame, KEYS, "run-1", 1)
+    publish_frame(lake, said, frame, KEYS)
     read = list(read_rows(spark, lake, said))
     assert [(r["hour"], r["track_id"]) for r in read] == [(KEYS[0], "t0"), (KEYS[0], "t1"), (KEYS[2], "t0")]
     assert read[1]["listener"] == "00000000-0000-0000-0000-000000000001"

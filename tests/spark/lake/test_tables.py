@@ -9,19 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Column
 from platform_defs.contracts.partitions import PartitionKeyError
 from platform_defs.lake import delta_log
+from platform_defs.lake.commits import NotOfTable
 from platform_defs.lake.delta_log import NoTable
 from platform_defs.lake.layout import Lake
-from platform_defs.lake.staging import read_staged, staged_writer, staging_folder
+from platform_defs.lake.staging import read_staged, staged_files, staged_writer, staging_folder
 from platform_defs.lake.tables import TableError, empty_table, ensure_table, head_version, publish, read_table
 from platform_defs.running.home import wait_until
 from resources.spark import SparkEngines
+from tests.fixtures.publishing import publish_frame, staged
 from tests.spark.lake.samples import COLUMNS, HOURS, contract, found, rows
 
 
@@ -31,7 +32,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def _publish(spark: SparkSession, lake: Lake, hour: str, *starts: int, run: str = "run-1", fence: int = 1) -> int:
-    return publish(spark, contract(), lake.table("charts/skip_rate"), rows(spark, hour, *starts), [hour], run, fence).version
+    return publish_frame(lake, contract(), rows(spark, hour, *starts), [hour], run, fence).version
 
 
 def test_a_table_is_made_once_and_told_in_words(spark: SparkSession, lake: Lake) -> None:
@@ -67,19 +68,22 @@ def test_files_are_their_owners_alone(spark: SparkSession, lake: Lake) -> None:
         pytest.skip("modes are the running server's")
     ensure_table(spark, lake, contract())
     _publish(spark, lake, HOURS[0], 1)
-    loose = [p for p in Path(lake.table("charts/skip_rate")).rglob("*") if p.stat().st_mode & 0o077]
-    assert loose == []
+    table = Path(lake.table("charts/skip_rate"))
+    folders = [table, *(path for path in table.rglob("*") if path.is_dir())]
+    assert {path.name for path in folders} == {"skip_rate", "_delta_log", f"hour={HOURS[0]}"}
+    assert [path for path in folders if path.stat().st_mode & 0o077] == []  # who may not enter reads no file in it
+    assert [path for path in table.rglob("*.parquet") if path.stat().st_mode & 0o077] == []
 
 
 def test_an_empty_hour_costs_a_commit_only_where_rows_were(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
-    table, nothing = lake.table("charts/skip_rate"), empty_table(spark, contract())
+    table = lake.table("charts/skip_rate")
     before = _publish(spark, lake, HOURS[0], 1, 2)
     asked: list[int] = []
-    untouched = publish(spark, contract(), table, nothing, HOURS[1:3], "run-2", 2, lambda: asked.append(1), empty=set(HOURS[1:3]))
+    untouched = publish(lake, contract(), "table", {}, HOURS[1:3], "run-2", 2, lambda: asked.append(1))
     assert (untouched.changed, untouched.version, head_version(table)) == (False, before, before)
     assert asked == [1]  # the fence is looked at all the same
-    emptied = publish(spark, contract(), table, nothing, HOURS[:3], "run-3", 3, empty=set(HOURS[:3]))
+    emptied = publish(lake, contract(), "table", {}, HOURS[:3], "run-3", 3)
     assert emptied.changed
     assert found(spark.read.format("delta").load(table)) == []
 
@@ -96,25 +100,32 @@ def test_a_publish_replaces_its_hours_and_no_other(spark: SparkSession, lake: La
     assert delta_log.entries(table)[-1].signature == {"by": "backline", "run": "run-2", "fence": 7, "keys": [HOURS[0]]}
 
 
-def test_what_was_never_there_is_added_and_what_an_unrecorded_run_left_is_replaced(spark: SparkSession, lake: Lake) -> None:
+def test_what_is_published_are_the_staged_files_and_what_was_not_committed_is_taken_back(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
+    files = staged(lake, contract(), rows(spark, HOURS[0], 4, 5), HOURS[:1])
+    before = [Path(file).read_bytes() for file in files[HOURS[0]]]
+    commit = publish(lake, contract(), "table", files, HOURS[:1], "run-1", 1)
+    there = [file for file in Path(table).rglob("*.parquet") if "_delta_log" not in file.parts]
+    assert [file.read_bytes() for file in there] == before
+    assert (commit.rows, commit.size) == (2, sum(map(len, before)))
+    assert not any(Path(file).exists() for file in files[HOURS[0]])
 
-    def modes() -> list[str]:
-        logs = sorted(Path(table, "_delta_log").glob("*.json"))[1:]
-        infos = [json.loads(log.read_text().splitlines()[0])["commitInfo"] for log in logs]
-        return [info["operationParameters"]["mode"] for info in infos]
+    def lost() -> None:
+        raise PermissionError("fence 1 was taken over")
 
-    for run, (hours, starts) in enumerate(((HOURS[:1], 1), (HOURS[:1], 2), (HOURS[1:2], 3), (HOURS[1:3], 4))):
-        commit = publish(spark, contract(), table, rows(spark, hours[-1], starts), hours, f"run-{run}", run + 1, first=True)
-        assert (commit.changed, commit.rows) == (True, 1)
-    assert modes() == ["Append", "Overwrite", "Append", "Overwrite"]
+    with pytest.raises(PermissionError):
+        publish_frame(lake, contract(), rows(spark, HOURS[0], 9), HOURS[:1], before_commit=lost)
+    assert [file for file in Path(table).rglob("*.parquet") if "_delta_log" not in file.parts] == there
+
+
+def test_what_a_died_try_left_in_the_folder_is_no_part_of_the_table(spark: SparkSession, lake: Lake) -> None:
+    ensure_table(spark, lake, contract())
+    table = lake.table("charts/skip_rate")
     Path(table, f"hour={HOURS[3]}").mkdir()
     Path(table, f"hour={HOURS[3]}", "part-of-a-try-that-died.parquet").write_bytes(b"")
-    publish(spark, contract(), table, rows(spark, HOURS[3], 5), HOURS[3:4], "run-9", 9, first=True)
-    assert modes()[-1] == "Overwrite"
-    assert found(read_table(spark, table, 5, HOURS[:4], "hour")) == [(HOURS[0], "t0", 2), (HOURS[2], "t0", 4), (HOURS[3], "t0", 5)]
-    assert delta_log.entries(table)[1].signature == {"by": "backline", "run": "run-0", "fence": 1, "keys": HOURS[:1]}
+    version = _publish(spark, lake, HOURS[3], 5)
+    assert found(read_table(spark, table, version, HOURS[:4], "hour")) == [(HOURS[3], "t0", 5)]
 
 
 def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake) -> None:
@@ -123,8 +134,8 @@ def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake
     with staging_folder(lake, "run-1", "charts/skip_rate") as folder:
         for i, hour in enumerate(HOURS[:3]):
             rows(spark, hour, *range(i)).write.parquet(f"{folder}/{hour}")  # the first is empty
-        staged = read_staged(spark, contract(), [f"{folder}/{hour}" for hour in HOURS[:3]])
-        commit = publish(spark, contract(), table, staged, HOURS[:3], "run-1", 1)
+        files = {hour: staged_files(f"{folder}/{hour}") for hour in HOURS[:3]}
+        commit = publish(lake, contract(), "table", files, HOURS[:3], "run-1", 1)
     assert (commit.changed, commit.rows, commit.tries) == (True, 3, 1)
     assert commit.version == 1 == head_version(table)
     assert [(h, t) for h, t, _ in found(read_table(spark, table, 1, HOURS[:3], "hour"))] == [(HOURS[1], "t0"), (HOURS[2], "t0"), (HOURS[2], "t1")]
@@ -156,10 +167,10 @@ def test_staged_day_folders_stay_strings(spark: SparkSession, lake: Lake) -> Non
 def test_nothing_over_nothing_makes_no_commit(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
-    commit = publish(spark, contract(), table, empty_table(spark, contract()), HOURS[:2], "run-1", 1)
+    commit = publish_frame(lake, contract(), empty_table(spark, contract()), HOURS[:2])
     assert (commit.version, commit.changed) == (0, False)
     version = _publish(spark, lake, HOURS[0], 1)
-    emptied = publish(spark, contract(), table, empty_table(spark, contract()), HOURS[:1], "run-2", 2)
+    emptied = publish_frame(lake, contract(), empty_table(spark, contract()), HOURS[:1], "run-2", 2)
     assert (emptied.version, emptied.changed, emptied.rows) == (version + 1, True, 0)
     assert read_table(spark, table, emptied.version, HOURS, "hour").count() == 0
 
@@ -168,31 +179,34 @@ def test_rows_of_another_hour_and_null_keys_are_refused_whole(spark: SparkSessio
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
     for bad in (rows(spark, HOURS[1], 1), rows(spark, HOURS[0], 1).withColumn("track_id", F.lit(None).cast("string"))):
-        with pytest.raises(PySparkException):
-            publish(spark, contract(), table, bad, HOURS[:1], "run-1", 1)
+        with pytest.raises(NotOfTable, match=HOURS[0]):
+            publish_frame(lake, contract(), bad, HOURS[:1])
     assert head_version(table) == 0
+    assert [file for file in Path(table).rglob("*.parquet") if "_delta_log" not in file.parts] == []
 
 
 def test_a_publish_needs_a_table_and_keys_of_its_cadence(spark: SparkSession, lake: Lake) -> None:
     table = lake.table("charts/skip_rate")
     with pytest.raises(NoTable, match="backline apply"):
-        publish(spark, contract(), table, empty_table(spark, contract()), HOURS[:1], "run-1", 1)
+        publish(lake, contract(), "table", {}, HOURS[:1], "run-1", 1)
     assert not Path(table).exists()
     with pytest.raises(PartitionKeyError, match="partitioned by hour"):
-        publish(spark, contract(), table, empty_table(spark, contract()), ["2026-10-01"], "run-1", 1)
+        publish(lake, contract(), "table", {}, ["2026-10-01"], "run-1", 1)
     with pytest.raises(PartitionKeyError):
-        publish(spark, contract(), table, empty_table(spark, contract()), ["x' OR '1'='1"], "run-1", 1)
+        publish(lake, contract(), "table", {}, ["x' OR '1'='1"], "run-1", 1)
+    with pytest.raises(PartitionKeyError, match="not published"):
+        publish(lake, contract(), "table", {HOURS[1]: []}, HOURS[:1], "run-1", 1)
 
 
 def test_disjoint_hours_publish_at_the_same_time(spark: SparkSession, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
-    frames = {hour: rows(spark, hour, i) for i, hour in enumerate(HOURS[:6])}
+    frames = {hour: staged(lake, contract(), rows(spark, hour, i), [hour]) for i, hour in enumerate(HOURS[:6])}
     start = threading.Barrier(3)
 
     def one(hours: list[str]) -> list[int]:
         start.wait()
-        return [publish(spark, contract(), table, frames[hour], [hour], f"run-{hour}", 1).tries for hour in hours]
+        return [publish(lake, contract(), "table", frames[hour], [hour], f"run-{hour}", 1).tries for hour in hours]
 
     with ThreadPoolExecutor(3) as pool:
         tries = [n for some in pool.map(one, (HOURS[0:2], HOURS[2:4], HOURS[4:6])) for n in some]
@@ -204,13 +218,13 @@ def test_the_same_hour_at_the_same_time_is_tried_again_and_one_wins_whole(spark:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
     _publish(spark, lake, HOURS[0], 0)
-    frames = [rows(spark, HOURS[0], i, i, i) for i in range(1, 5)]
+    frames = [staged(lake, contract(), rows(spark, HOURS[0], i, i, i), HOURS[:1]) for i in range(1, 5)]
     start = threading.Barrier(4)
     asked: list[int] = []
 
     def one(i: int) -> int:
         start.wait()
-        return publish(spark, contract(), table, frames[i], HOURS[:1], f"run-{i}", i, before_commit=lambda: asked.append(i)).tries
+        return publish(lake, contract(), "table", frames[i], HOURS[:1], f"run-{i}", i, before_commit=lambda: asked.append(i)).tries
 
     with ThreadPoolExecutor(4) as pool:
         tries = list(pool.map(one, range(4)))
@@ -228,7 +242,7 @@ def test_a_lost_fence_stops_the_publish(spark: SparkSession, lake: Lake) -> None
         raise PermissionError("fence 1 was taken over")
 
     with pytest.raises(PermissionError):
-        publish(spark, contract(), lake.table("charts/skip_rate"), rows(spark, HOURS[0], 1), HOURS[:1], "run-1", 1, before_commit=lost)
+        publish_frame(lake, contract(), rows(spark, HOURS[0], 1), HOURS[:1], before_commit=lost)
     assert head_version(lake.table("charts/skip_rate")) == 0
 
 
@@ -262,7 +276,7 @@ def test_a_table_follows_its_contract(spark: SparkSession, lake: Lake) -> None:
     assert schema["starts"].metadata["comment"] == "Said anew"
     assert schema["plays"].nullable  # though the contract says not: the older hour has none
     fits = spark.createDataFrame([("t0", None, 4, HOURS[1])], "track_id string, starts bigint, plays bigint, hour string")
-    publish(spark, contract(columns=changed), table, fits, HOURS[1:2], "run-2", 2)
+    publish_frame(lake, contract(columns=changed), fits, HOURS[1:2], "run-2", 2)
     assert sorted((r["hour"], r["plays"]) for r in spark.read.format("delta").load(table).collect()) == [(HOURS[0], None), (HOURS[1], 4)]
     for entry in delta_log.entries(table):
         assert entry.signature is not None
@@ -292,12 +306,16 @@ def test_what_cannot_be_changed_is_refused_before_anything_is(spark: SparkSessio
 def test_a_change_of_the_table_while_hours_are_published(spark: SparkSession, engines: SparkEngines, lake: Lake) -> None:
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
-    frames = [rows(spark, hour, 1) for hour in HOURS[:5]]
+    frames = [staged(lake, contract(), rows(spark, hour, 1), [hour]) for hour in HOURS[:5]]
+    turn = threading.Lock()  # as the ledger's
     with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(lambda: [publish(spark, contract(), table, f, [h], "run-1", 1) for f, h in zip(frames, HOURS, strict=False)])
+        publishing = pool.submit(
+            lambda: [publish(lake, contract(), "table", f, [h], "run-1", 1, turn=lambda: turn) for f, h in zip(frames, HOURS, strict=False)]
+        )
         other = engines.engine("lake").session(f"apply-{lake.root}")
         for i in range(4):
-            ensure_table(other, lake, contract(description=f"Told {i} times."))
+            with turn:
+                ensure_table(other, lake, contract(description=f"Told {i} times."))
         publishing.result()
     engines.engine("lake").release(f"apply-{lake.root}")
     assert [h for h, _, _ in found(spark.read.format("delta").load(table))] == HOURS[:5]

@@ -18,6 +18,7 @@ from platform_defs.execution.failures import Blame, kind_of
 from platform_defs.execution.results import FailureKind
 from platform_defs.execution.sources import of_vendor
 from platform_defs.execution.withheld import RunLog
+from platform_defs.lake.commits import Disturbed, NotCommitted, NotOfTable
 from platform_defs.lake.engine import EngineError
 
 BLAME = Blame("charts/plays", "assets.charts.plays.plays")
@@ -75,12 +76,14 @@ CONCURRENT = SparkConnectGrpcException("[DELTA_CONCURRENT_APPEND] another writer
 NOT_OURS = SparkException("[FAILED_READ_FILE] a file could not be read", errorClass="FAILED_READ_FILE")
 
 
-@pytest.mark.parametrize("error", [CONCURRENT, NOT_OURS, EngineError("Spark does not answer"), TimeoutError("no answer")])
+@pytest.mark.parametrize(
+    "error", [CONCURRENT, NOT_OURS, EngineError("Spark does not answer"), TimeoutError("no answer"), Disturbed("raced"), NotCommitted("storage")]
+)
 def test_a_commit_that_was_disturbed_is_tried_again(error: Exception) -> None:
     assert not BLAME.publishing("2026-10-01T03", error).lasting
 
 
-@pytest.mark.parametrize("error", [RemoteAnalysisException("[DELTA_SCHEMA_MISMATCH] column rate"), KeyError("rate")])
+@pytest.mark.parametrize("error", [RemoteAnalysisException("[DELTA_SCHEMA_MISMATCH] column rate"), KeyError("rate"), NotOfTable("2 rows have no rate")])
 def test_a_commit_that_the_table_or_the_platform_cannot_make_is_not_tried_again(error: Exception) -> None:
     failure = BLAME.publishing("2026-10-01T03", error)
     assert (failure.kind, failure.lasting) == (FailureKind.NOT_TAKEN, True)

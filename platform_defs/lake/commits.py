@@ -1,0 +1,174 @@
+"""Files become a table's rows: moved into its folder, named in one commit. Without Spark: what was inspected is what is published, not a copy of it.
+
+deltalake makes the file of a commit only where there is none yet, on every storage, so any number of processes commit to a table at the same time. Spark's
+own log store for local folders does not (of 400 commits beside another process 5 were lost): where Spark itself commits, to change a table's columns or to drop
+what has expired, its caller keeps everybody else out (`ledger.turns`).
+
+Of each file the log gets its rows, and least and greatest value of the measured columns, read from the end of the file itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from platform_defs.lake.files import Files, files_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_ERRNO = re.compile(r"\(os error (\d+)\)")
+
+
+class NotOfTable(ValueError):
+    """A file holds what its table or its partition must not have; the message names both and the column."""
+
+
+class NotCommitted(RuntimeError):
+    """The storage did not take the commit; the message says of which table and why. Nothing of it is visible."""
+
+
+class Disturbed(NotCommitted):
+    """Others committed to the table meanwhile: look again."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file in a table's folder. `path`: below it. `statistics`: as Delta spells them, JSON."""
+
+    path: str
+    key: str
+    rows: int
+    size: int
+    statistics: str
+
+
+def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured: Sequence[str], filled: Sequence[str]) -> list[DataFile]:
+    """Moves staged files into the table's folder, where nobody sees them before they are committed; those without a row stay where they are.
+
+    Args:
+        staged: Parquet files by partition. measured: columns whose least and greatest value may stand in the log. filled: columns without nulls.
+
+    Raises:
+        NotOfTable: a file that says which partition its rows are of holds others, or has a null where none may be; nothing was moved.
+    """
+    import pyarrow.parquet as pq
+
+    read = [(key, source, pq.read_metadata(source)) for key, sources in staged.items() for source in sources]
+    read = [each for each in read if each[2].num_rows]
+    for key, source, footer in read:
+        _judge(source, footer, column, key, filled)
+    files, brought = files_of(path), list[DataFile]()
+    for key in dict.fromkeys(key for key, _, _ in read):
+        files.make_folder(f"{path}/{column}={key}")
+    for key, source, footer in read:
+        target = f"{column}={key}/part-{uuid.uuid4().hex}.parquet"
+        size = os.path.getsize(source)
+        files.move(source, f"{path}/{target}")
+        brought.append(DataFile(target, key, footer.num_rows, size, _statistics(footer, measured)))
+    return brought
+
+
+def take_back(path: str, brought: Iterable[DataFile]) -> None:
+    """Removes files that were brought and are in no commit."""
+    files: Files = files_of(path)
+    for each in brought:
+        files.remove(f"{path}/{each.path}")
+
+
+def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataFile], said: str) -> bool:
+    """Makes these files all that the partitions hold, in one commit; whether there was one: nothing in place of nothing needs none.
+
+    Args:
+        said: what the commit says of who made it.
+
+    Raises:
+        Disturbed: others committed to these partitions, or to the table's columns, meanwhile. OSError: the disk takes nothing. NotCommitted: any other trouble.
+    """
+    from deltalake import CommitProperties, DeltaTable
+    from deltalake.exceptions import CommitFailedError, DeltaError
+    from deltalake.transaction import AddAction, RemoveAction
+
+    now = int(time.time() * 1000)
+    adds: list[AddAction | RemoveAction] = [AddAction(each.path, each.size, {column: each.key}, now, True, each.statistics) for each in brought]
+    which: list[tuple[str, str, Any]] = [(column, "in", list(keys))]
+    try:
+        table = DeltaTable(path)
+        if not adds and not table.file_uris(partition_filters=which):
+            return False
+        properties = CommitProperties(custom_metadata={"userMetadata": said})
+        table.create_write_transaction(adds, "overwrite", table.schema(), [column], which, commit_properties=properties)
+    except CommitFailedError as error:
+        raise Disturbed(f"{path}: {error}") from error
+    except DeltaError as error:
+        number = _ERRNO.search(str(error))
+        if number is not None:
+            raise OSError(int(number.group(1)), os.strerror(int(number.group(1))), path) from error
+        raise NotCommitted(f"{path}: {error}") from error
+    return True
+
+
+def _judge(source: str, footer: pq.FileMetaData, column: str, key: str, filled: Sequence[str]) -> None:
+    """Belts: the inspection has seen every row. What the end of the file does not tell is not judged."""
+    for place in range(footer.row_group(0).num_columns):
+        name = footer.row_group(0).column(place).path_in_schema
+        if name != column and name not in filled:
+            continue
+        for group in range(footer.num_row_groups):
+            found = footer.row_group(group).column(place).statistics
+            if found is not None and found.has_null_count and found.null_count and name in (*filled, column):
+                raise NotOfTable(f"{source}: {found.null_count} rows of {key} have no {name}, which the table demands")
+            if name == column and found is not None and found.has_min_max and not _text(found.min) == key == _text(found.max):
+                raise NotOfTable(f"{source}: it was staged for {column} {key} and holds rows of {_text(found.min)} to {_text(found.max)}")
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _statistics(footer: pq.FileMetaData, measured: Sequence[str]) -> str:
+    """A file's statistics as Delta spells them. A column is left out where a part of the file does not tell."""
+    told: dict[str, dict[str, Any]] = {"minValues": {}, "maxValues": {}, "nullCount": {}}
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    for place in range(footer.row_group(0).num_columns):
+        name = footer.row_group(0).column(place).path_in_schema
+        if name not in measured:
+            continue
+        found = [group.column(place).statistics for group in groups]
+        if any(each is None or not each.has_null_count for each in found):
+            continue
+        told["nullCount"][name] = sum(each.null_count for each in found)
+        # A part of nothing but nulls has neither.
+        valued = [each for each, group in zip(found, groups, strict=True) if each.null_count < group.num_rows]
+        if valued and all(each.has_min_max for each in valued):
+            least, most = _spelled(min(each.min for each in valued), up=False), _spelled(max(each.max for each in valued), up=True)
+            if least is not None and most is not None:
+                told["minValues"][name], told["maxValues"][name] = least, most
+    return json.dumps({"numRecords": footer.num_rows, **{name: values for name, values in told.items() if values}}, separators=(",", ":"))
+
+
+def _spelled(value: Any, *, up: bool) -> int | float | str | None:
+    """A bound as Delta writes it; None for what is not measured. Instants stand there in milliseconds: outwards, or rows at the bound would be passed over."""
+    match value:
+        case bool():
+            return None
+        case int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            at = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+            rest = timedelta(microseconds=at.microsecond % 1000)
+            at += timedelta(milliseconds=1) - rest if up and rest else -rest
+            return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+        case date():
+            return value.isoformat()
+    return None  # decimals: as JSON they would have to be rounded
