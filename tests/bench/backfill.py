@@ -28,7 +28,6 @@ from pyspark.sql import functions as F
 
 from platform_defs.contracts.partitions import keys_between
 from platform_defs.lake.layout import Lake
-from platform_defs.lake.tables import publish
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Published
@@ -42,6 +41,7 @@ from sensors.run_tags import FORCE, LANE, RANGE_END, RANGE_START, TRIGGER, backf
 from tests.bench.figures import Figure, figure
 from tests.bench.frame import Measured, benchmark
 from tests.bench.memory import peak_memory
+from tests.fixtures.publishing import publish_frame
 
 HOURS = keys_between("2026-10-01T00", "2026-10-02T23")
 ROWS, TRACKS = 10_000, 500
@@ -244,7 +244,7 @@ def _fill(settings: Settings, ledger: Ledger) -> None:
         hour.alias("hour"), F.unhex(F.lpad(F.hex(F.col("id")), 32, "0")).alias("event_id"), at.alias("time"), at.alias("received_at"),
         (number * 7919 % TRACKS).alias("track"), (F.lit(30_000) + number).alias("ms"),
     )  # fmt: skip
-    version = publish(session, contract, lake.table(HEARD), frame, HOURS, run, 0).version
+    version = publish_frame(lake, contract, frame, HOURS, run, 0).version
     said = [Outcome(HEARD, key, "published", published=Published(key.encode(), b"i" * 16, ROWS, version, contract.code_version, now, run)) for key in HOURS]
     ledger.partitions.record(said, RunInfo(run, "command", now, now))
     session.sql(

@@ -21,13 +21,13 @@ from pyspark.sql import functions as F
 from platform_defs.contracts import Schema, T, field
 from platform_defs.contracts.contract import Column
 from platform_defs.contracts.loading import Declared
-from platform_defs.lake.tables import publish
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.facts import Published
 from platform_defs.running.spark_server import SparkServer, SparkServerSettings
 from resources.spark import SparkEngines
+from tests.fixtures.publishing import publish_frame
 from tests.spark.execution.workshop import Workshop, same
 
 HEARD = "bench/heard"
@@ -91,7 +91,7 @@ class Bench:
             (F.lit(30_000) + number % 1000).alias("ms"),
             F.element_at(F.array(*map(F.lit, hours)), (F.col("id") / rows).cast("int") + 1).alias("hour"),
         )
-        version = publish(session, contract, shop.platform.lake.table(HEARD), frame, hours, run, 0).version
+        version = publish_frame(shop.platform.lake, contract, frame, hours, run, 0).version
         said = [Outcome(HEARD, hour, "published", published=Published(f"{hour}/{rows}".encode(), b"i" * 16, rows, version, "1", now, run)) for hour in hours]
         shop.platform.ledger.partitions.record(said, RunInfo(run, "command", now, now))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -193,14 +194,14 @@ def fence_of(shop: Workshop) -> int:
         return int(connection.execute(text("SELECT fence FROM leases")).scalar_one())
 
 
-def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(shop: Workshop, plays: Declared, spark_server: str, tmp_path: Path) -> None:
+def test_a_builder_killed_while_it_writes_is_waited_for_until_nothing_of_it_runs(shop: Workshop, plays: Declared, spark_server: str, tmp_path: Path) -> None:
     leases, dead = shop.platform.ledger.leases, f"run-{uuid.uuid4()}"
     shop.fill(EVENTS, {H0: [(f"t{number:03}",) for number in range(200)]})
     url = shop.platform.ledger.store.engine.url.render_as_string(hide_password=False)
     arguments = [sys.executable, "-c", KILLED, spark_server, url, str(tmp_path), dead]
     killed = subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
     assert killed.stdout is not None
-    assert killed.stdout.readline() == b"commits\n"
+    assert killed.stdout.readline() == b"writes\n"
     with ThreadPoolExecutor(1) as somebody:  # who asks for a session has it as the active one of his thread
         watching: Any = somebody.submit(SparkEngine(spark_server, "lake").session, dead).result()
 
@@ -234,6 +235,34 @@ def test_a_builder_killed_in_mid_commit_is_waited_for_until_nothing_of_it_runs(s
     assert (version.run_id, version.version, version.rows) == (work.run_id, entry.version, 200)
     assert [row["plays"] for row in shop.rows()] == [1] * 200
     assert (leases.abandoned(), leases.of_run(work.run_id)) == ([], {})
+
+
+# A builder that is killed between its two steps of a commit: its files are in the table's folder, and no commit names them.
+KILLED_AT_COMMIT = (
+    KILLED.partition("writer = ")[0]
+    + """
+import os, signal
+from platform_defs.lake import tables
+tables.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+shop.build(plays, H0, run=run)
+"""
+)
+
+
+def test_a_builder_killed_at_its_commit_leaves_files_that_are_no_part_of_the_table(shop: Workshop, plays: Declared, spark_server: str, tmp_path: Path) -> None:
+    leases, dead = shop.platform.ledger.leases, f"run-{uuid.uuid4()}"
+    shop.fill(EVENTS, {H0: [("t1",), ("t2",)]})
+    url = shop.platform.ledger.store.engine.url.render_as_string(hide_password=False)
+    arguments = [sys.executable, "-c", KILLED_AT_COMMIT, spark_server, url, str(tmp_path), dead]
+    assert subprocess.run(arguments, cwd=Path(__file__).parents[3], timeout=120, check=False).returncode == -signal.SIGKILL
+    table = Path(shop.platform.lake.table(KEY))
+    (left,) = [file for file in table.rglob("*.parquet") if "_delta_log" not in file.parts]
+    assert shop.rows() == []
+    leases.end_run(dead)
+    assert shop.build(plays, H0)[H0].outcome == "published"
+    assert sorted(row["track"] for row in shop.rows()) == ["t1", "t2"]
+    assert left.exists()  # until the table is swept
+    assert leases.abandoned() == []
 
 
 def test_a_lease_lost_after_computing_publishes_nothing_and_finds_what_the_other_built(shop: Workshop, plays: Declared) -> None:
