@@ -27,7 +27,7 @@ from platform_defs.lake import delta_log
 from platform_defs.lake.columns import lane_ddl, staged_ddl
 from platform_defs.lake.files import files_of
 from platform_defs.lake.layout import Lane
-from platform_defs.lake.staging import staged_writer
+from platform_defs.lake.staging import kept_writer
 from platform_defs.lake.tables import read_table
 from platform_defs.planning.facts import Counts, Published
 
@@ -86,7 +86,7 @@ class Continuation:
         new = [segment.path for segment in batch.segments]
         lane = self._lane(hour, new)
         joined = self._one_copy(self._published(hour), lane if hour.admits else None, self._new(cleaned, good=True))
-        staged_writer(joined.unionByName(self._bad(hour, new, cleaned))).partitionBy("_part").parquet(base)
+        kept_writer(joined.unionByName(self._bad(hour, new, cleaned))).partitionBy("_part").parquet(base)
         path, bad, files = f"{base}/_part={_KEPT}", f"{base}/_part={_BAD}", files_of(self._platform.lake.root)
         files.make_folder(path)
         late = None if cleaned.late_path is None else self._late(hour, None if hour.admits else lane, cleaned.late_path)
@@ -144,7 +144,7 @@ class Continuation:
         path = f"{self._run.staging}/continued-late.{hour.key}"
         files_of(self._platform.lake.root).make_folder(parked)
         rows = self._run.session.read.schema(lane_ddl(self._contract, "late")).parquet(parked)
-        staged_writer(rows if kept is None else kept.select(*rows.columns).unionByName(rows)).parquet(path)
+        kept_writer(rows if kept is None else kept.select(*rows.columns).unionByName(rows)).parquet(path)
         return path
 
     def _read(self, lane: Lane, version: int, key: str) -> DataFrame:

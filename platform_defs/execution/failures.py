@@ -17,6 +17,7 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from platform_defs.execution.results import CheckResult, Failure, FailureKind
 from platform_defs.lake.commits import NotCommitted
 from platform_defs.lake.engine import EngineError
+from platform_defs.ledger.turns import TurnTaken
 
 _LINE = 300
 _DETAIL = 6000
@@ -144,7 +145,7 @@ class Blame:
             action = "If the table was changed by hand, mend it and build the partition again; else tell who runs the platform"
             return self._make(FailureKind.NOT_TAKEN, key, why, f"{action}; the last good version stays", detail)
         kind = FailureKind.INTERRUPTED if kind is FailureKind.INTERRUPTED else FailureKind.ENGINE
-        return self._make(kind, key, why, "It is tried again by itself; see `backline status` and Spark's log", detail)
+        return self._make(kind, key, why, "It is tried again by itself; see `backline status`", detail)
 
     def disk(self, key: str, error: BaseException) -> Failure:
         """A disk takes nothing; nothing of it is visible."""
@@ -169,7 +170,7 @@ def kind_of(error: BaseException) -> FailureKind:
     """Whose an error is: of a disk, of a session that was interrupted, of an engine in trouble, or of the code that was run."""
     if disk_words(error) is not None:
         return FailureKind.DISK
-    if isinstance(error, grpc.RpcError | EngineError | NotCommitted):
+    if isinstance(error, grpc.RpcError | EngineError | NotCommitted | TurnTaken):
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
         return FailureKind.RAISED

@@ -188,12 +188,11 @@ class _Domain:
     def _drop_rows(self, found: _Expired) -> Held | None:
         """Forgets the partitions, then drops their rows, under their leases; who holds one, if somebody does.
 
-        Where Spark fails the leases stay until this run is declared ended: it may still be at it.
+        Where that fails the leases stay until this run is declared ended.
         """
         if not found.keys:
             return None
         key, leases = found.contract.key, self._platform.ledger.leases
-        session = self._session() if found.rows.lanes else None  # first: where Spark does not answer nothing is to be forgotten
         self._leased = True
         lease = take(self._platform, key, found.keys, self._run)
         if isinstance(lease, Fence) and len(lease.partitions) < len(found.keys):  # those that nobody holds; a drop is of all
@@ -202,9 +201,9 @@ class _Domain:
         if isinstance(lease, Held):
             return lease
         self._platform.ledger.forgetting.forget_before(key, found.rows.first_kept)
-        if session is not None:
-            with self._platform.engines.engine("lake").tagged(session, self._run, key), self._platform.ledger.turns.alone(key):
-                drop_partitions(session, self._platform.lake, found.contract, self._now, found.rows.lanes)
+        if found.rows.lanes:
+            with self._platform.ledger.turns.at(key):
+                drop_partitions(self._platform.lake, found.contract, self._now, found.rows.lanes)
         leases.release(lease)
         return None
 

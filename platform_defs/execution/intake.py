@@ -98,7 +98,7 @@ class IntakeStep:
         if not parked:
             return {}
         staged = {key: files for key, path in parked.items() if (files := staged_files(path))}  # none where no row of the hour was good
-        turn = partial(self._platform.ledger.turns.publishing, self._contract.key)
+        turn = partial(self._platform.ledger.turns.at, self._contract.key)
         done = publish(self._platform.lake, self._contract, "late", staged, list(parked), run.run_id, run.fence, turn=turn)
         return {key: {LATE: str(done.version)} for key in parked}
 

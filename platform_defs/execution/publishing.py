@@ -95,7 +95,7 @@ class Publisher:
         good = self._written(parted, f"{folder}/good", lambda frame: frame.select(*self._compiled.columns, self._column), _is_good)
 
         def publish_lane(lane: Lane, staged: Mapping[str, Sequence[str]], keys: Sequence[str]) -> int:
-            turn = partial(self._platform.ledger.turns.publishing, contract.key)
+            turn = partial(self._platform.ledger.turns.at, contract.key)
             return publish(self._platform.lake, contract, lane, staged, keys, self._work.run_id, fence.number, guard, turn).version
 
         dirty = [each for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]

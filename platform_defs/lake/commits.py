@@ -1,8 +1,8 @@
 """Files become a table's rows: moved into its folder, named in one commit. Without Spark: what was inspected is what is published, not a copy of it.
 
-deltalake makes the file of a commit only where there is none yet, on every storage, so any number of processes commit to a table at the same time. Spark's
-own log store for local folders does not (of 400 commits beside another process 5 were lost): where Spark itself commits, to change a table's columns or to drop
-what has expired, its caller keeps everybody else out (`ledger.turns`).
+deltalake makes the file of a commit only where there is none yet, on every storage. Spark's own log store for local folders does not (of 400 commits beside
+another process 5 were lost), and deltalake does not see that two commits fill one empty partition: whoever commits keeps the others out (`ledger.turns`). That
+is belt and braces: a commit that finds another one before it is not made, but refused.
 
 Of each file the log gets its rows, and least and greatest value of the measured columns, read from the end of the file itself.
 """
@@ -15,7 +15,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ERRNO = re.compile(r"\(os error (\d+)\)")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class NotOfTable(ValueError):
@@ -58,7 +60,8 @@ def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured:
         staged: Parquet files by partition. measured: columns whose least and greatest value may stand in the log. filled: columns without nulls.
 
     Raises:
-        NotOfTable: a file that says which partition its rows are of holds others, or has a null where none may be; nothing was moved.
+        NotOfTable: a file that says which partition its rows are of holds others, or has a null where none may be.
+        OSError: a file could not be moved. After either nothing was.
     """
     import pyarrow.parquet as pq
 
@@ -66,54 +69,81 @@ def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured:
     read = [each for each in read if each[2].num_rows]
     for key, source, footer in read:
         _judge(source, footer, column, key, filled)
-    files, brought = files_of(path), list[DataFile]()
+    told = [
+        (source, DataFile(f"{column}={key}/part-{uuid.uuid4().hex}.parquet", key, footer.num_rows, os.path.getsize(source), _statistics(footer, measured)))
+        for key, source, footer in read
+    ]
+    files: Files = files_of(path)
     for key in dict.fromkeys(key for key, _, _ in read):
         files.make_folder(f"{path}/{column}={key}")
-    for key, source, footer in read:
-        target = f"{column}={key}/part-{uuid.uuid4().hex}.parquet"
-        size = os.path.getsize(source)
-        files.move(source, f"{path}/{target}")
-        brought.append(DataFile(target, key, footer.num_rows, size, _statistics(footer, measured)))
-    return brought
+    try:
+        for source, each in told:
+            files.move(source, f"{path}/{each.path}")
+    except BaseException:
+        take_back(path, [each for _, each in told])
+        raise
+    return [each for _, each in told]
 
 
 def take_back(path: str, brought: Iterable[DataFile]) -> None:
     """Removes files that were brought and are in no commit."""
-    files: Files = files_of(path)
+    files = files_of(path)
     for each in brought:
         files.remove(f"{path}/{each.path}")
+
+
+def drop(path: str, column: str, before: str, said: str) -> bool:
+    """Leaves nothing of the partitions before this one, in one commit; whether there was one. Raises as `replace`."""
+    from deltalake import DeltaTable
+
+    with _told(path):
+        held = {each[column] for each in DeltaTable(path).partitions()}
+    keys = sorted(key for key in held if key < before)
+    return bool(keys) and replace(path, column, keys, (), said)
 
 
 def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataFile], said: str) -> bool:
     """Makes these files all that the partitions hold, in one commit; whether there was one: nothing in place of nothing needs none.
 
+    Called while nobody else commits to the table.
+
     Args:
         said: what the commit says of who made it.
 
     Raises:
-        Disturbed: others committed to these partitions, or to the table's columns, meanwhile. OSError: the disk takes nothing. NotCommitted: any other trouble.
+        Disturbed: somebody committed to the table all the same. OSError: the disk takes nothing. NotCommitted: any other trouble.
     """
     from deltalake import CommitProperties, DeltaTable
-    from deltalake.exceptions import CommitFailedError, DeltaError
     from deltalake.transaction import AddAction, RemoveAction
 
     now = int(time.time() * 1000)
     adds: list[AddAction | RemoveAction] = [AddAction(each.path, each.size, {column: each.key}, now, True, each.statistics) for each in brought]
     which: list[tuple[str, str, Any]] = [(column, "in", list(keys))]
-    try:
+    with _told(path):
         table = DeltaTable(path)
         if not adds and not table.file_uris(partition_filters=which):
             return False
-        properties = CommitProperties(custom_metadata={"userMetadata": said})
+        # Without a second try: it would not see that somebody filled the same partition meanwhile.
+        properties = CommitProperties(custom_metadata={"userMetadata": said}, max_commit_retries=0)
         table.create_write_transaction(adds, "overwrite", table.schema(), [column], which, commit_properties=properties)
-    except CommitFailedError as error:
-        raise Disturbed(f"{path}: {error}") from error
-    except DeltaError as error:
-        number = _ERRNO.search(str(error))
-        if number is not None:
-            raise OSError(int(number.group(1)), os.strerror(int(number.group(1))), path) from error
-        raise NotCommitted(f"{path}: {error}") from error
     return True
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """The library's errors in ours."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        words = f"{path}: {_COLOURS.sub('', str(error))}"
+        if isinstance(error, CommitFailedError):
+            raise Disturbed(words) from error
+        number = _ERRNO.search(str(error))
+        if number is not None:  # it has no errno of its own
+            raise OSError(int(number.group(1)), os.strerror(int(number.group(1))), path) from error
+        raise NotCommitted(words) from error
 
 
 def _judge(source: str, footer: pq.FileMetaData, column: str, key: str, filled: Sequence[str]) -> None:
@@ -149,26 +179,31 @@ def _statistics(footer: pq.FileMetaData, measured: Sequence[str]) -> str:
         # A part of nothing but nulls has neither.
         valued = [each for each, group in zip(found, groups, strict=True) if each.null_count < group.num_rows]
         if valued and all(each.has_min_max for each in valued):
-            least, most = _spelled(min(each.min for each in valued), up=False), _spelled(max(each.max for each in valued), up=True)
-            if least is not None and most is not None:
-                told["minValues"][name], told["maxValues"][name] = least, most
+            with suppress(OverflowError, ValueError):  # an instant before the year 1 or after 9999: no bounds
+                least, most = _spelled([each.min for each in valued], up=False), _spelled([each.max for each in valued], up=True)
+                if least is not None and most is not None:
+                    told["minValues"][name], told["maxValues"][name] = least, most
     return json.dumps({"numRecords": footer.num_rows, **{name: values for name, values in told.items() if values}}, separators=(",", ":"))
 
 
-def _spelled(value: Any, *, up: bool) -> int | float | str | None:
-    """A bound as Delta writes it; None for what is not measured. Instants stand there in milliseconds: outwards, or rows at the bound would be passed over."""
-    match value:
+def _spelled(bounds: list[Any], *, up: bool) -> int | float | str | None:
+    """The bound of these as Delta writes it; None for what is not measured.
+
+    Instants stand there in milliseconds: outwards, or rows at the bound would be passed over. Of numbers one of which is none (NaN) there is no bound: Spark
+    holds it for the greatest. (What is written without Spark has none: events and rows of sources cannot.)
+    """
+    if any(isinstance(bound, float) and not math.isfinite(bound) for bound in bounds):
+        return None
+    match max(bounds) if up else min(bounds):
         case bool():
             return None
-        case int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime():
-            at = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        case int() | float() as number:
+            return number
+        case datetime() as instant:
+            at = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
             rest = timedelta(microseconds=at.microsecond % 1000)
             at += timedelta(milliseconds=1) - rest if up and rest else -rest
-            return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
-        case date():
-            return value.isoformat()
+            return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case date() as day:
+            return day.isoformat()
     return None  # decimals: as JSON they would have to be rounded

@@ -1,7 +1,8 @@
-"""Small files beside the tables: list, read, write in one piece, remove. Tables themselves are Spark's and Delta's matter."""
+"""Files of the lake: list, read, write in one piece, move, remove. What is in the tables' own is Spark's and Delta's matter."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -34,7 +35,7 @@ class Files(Protocol):
         """Makes a folder that its owner alone may read; harmless if it is there."""
 
     def move(self, source: str, target: str) -> None:
-        """Gives a file another path on the same storage, in a folder that is there."""
+        """Gives a file another path, in a folder that is there."""
 
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""
@@ -97,8 +98,18 @@ class LocalFiles:
             _sync_folder(made.parent)
 
     def move(self, source: str, target: str) -> None:
-        """Gives a file another path on the same storage, in a folder that is there."""
-        os.rename(source, target)
+        """Gives a file another path, in a folder that is there; across mounts it is there complete, or not at all."""
+        try:
+            os.rename(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            folder, _, file = target.rpartition("/")
+            hidden = f"{folder}/.{file}.tmp"
+            shutil.copyfile(source, hidden)
+            os.chmod(hidden, 0o600)
+            os.replace(hidden, target)
+            os.unlink(source)
 
     def remove(self, path: str) -> bool:
         """Removes a file or a folder with all in it; whether there was one."""

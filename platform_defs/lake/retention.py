@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import key_of, partition_column, window_of
 from platform_defs.lake import delta_log
-from platform_defs.lake.columns import lanes_of, name, text
+from platform_defs.lake.columns import lanes_of, name
+from platform_defs.lake.commits import drop
 from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import LandingStore, Segment, manifest_path
 from platform_defs.lake.layout import Lake, Lane
-from platform_defs.lake.tables import signed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -106,18 +106,18 @@ def expired_rows(lake: Lake, contract: Contract, now: datetime) -> ExpiredRows:
     return ExpiredRows(first, keys, lanes, len(sizes), sum(sizes), len(ripe), sum(ripe), tuple(sweeps), tuple(empty))
 
 
-def drop_partitions(session: SparkSession, lake: Lake, contract: Contract, now: datetime, lanes: Collection[Lane] | None = None) -> str:
+def drop_partitions(lake: Lake, contract: Contract, now: datetime, lanes: Collection[Lane] | None = None) -> str:
     """Drops the rows of the endpoint's partitions that ended longer ago than its retention; the first key that stays.
 
-    `lanes`: of these lanes alone; None: of all. The files go with a sweep of a later day, when no reader of a pinned version can need them.
+    `lanes`: of these lanes alone; None: of all. The files go with a sweep of a later day, when no reader of a pinned version can need them. Called while
+    nobody else commits to the tables (`ledger.turns`).
     """
     kept, column = first_kept(contract, now), partition_column(contract.cadence)
     for lane in lanes_of(contract) if lanes is None else lanes:
         path = lake.lane(contract.key, lane)
         if delta_log.newest(path) is None:
             continue
-        with signed(session, delta_log.signature(retention=kept)):
-            session.sql(f"DELETE FROM delta.{name(path)} WHERE {name(column)} < {text(kept)}").collect()  # noqa: S608 - quoted
+        drop(path, column, kept, delta_log.signature(retention=kept))
     return kept
 
 

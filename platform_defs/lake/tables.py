@@ -16,7 +16,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.partitions import PartitionKeyError, partition_column, window_of
 from platform_defs.lake import delta_log
 from platform_defs.lake.columns import TableColumn, lanes_of, measured_columns, name, staged_ddl, table_columns, text
-from platform_defs.lake.commits import Disturbed, bring, replace, take_back
+from platform_defs.lake.commits import Disturbed, NotCommitted, bring, replace, take_back
 from platform_defs.lake.layout import Lake, Lane
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Commit:
     Attributes:
         version: the version that holds the partitions as published.
         changed: whether there was a commit; nothing published over nothing makes none.
-        rows, size: rows and bytes written, as Delta counts them.
+        rows, size: rows and bytes of its files.
         tries: 1, more where others committed to the table meanwhile.
     """
 
@@ -62,12 +62,12 @@ def ensure_table(session: SparkSession, lake: Lake, contract: Contract) -> list[
         path = lake.lane(contract.key, lane)
         layout = _layout(contract, lane)
         if delta_log.newest(path) is None:
-            with signed(session, delta_log.signature(apply=layout)):
+            with _signed(session, delta_log.signature(apply=layout)):
                 session.sql(_create_ddl(contract, lane, path, layout)).collect()
             done.append(f"{contract.table}: made {'its table' if lane == 'table' else 'its ' + lane + ' rows'}")
         elif session.sql(f"SHOW TBLPROPERTIES delta.{name(path)} ({text(_LAYOUT)})").collect()[0]["value"] != layout:
             changes = _changes(session, contract, lane, path)
-            with signed(session, delta_log.signature(apply=layout)):
+            with _signed(session, delta_log.signature(apply=layout)):
                 for statement in [*changes, _properties_ddl(contract, path, layout)]:  # the layout last: a crash before it means all of it again
                     session.sql(statement).collect()
             done.append(f"{contract.table}: changed {'its table' if lane == 'table' else 'its ' + lane + ' rows'} ({len(changes)} statements)")
@@ -112,10 +112,10 @@ def publish(
     Args:
         staged: Parquet files by partition; of those of `keys` that have none nothing is left.
         before_commit: called before each try and may raise to stop: the place to read the fence again. Tried again when others committed meanwhile.
-        turn: held around each try: keeps Spark's own commits apart (`ledger.turns`).
+        turn: held around each try: keeps everybody else from the table (`ledger.turns`).
 
     Raises:
-        NoTable, PartitionKeyError, NotOfTable, NotCommitted (Disturbed time and again), OSError: nothing was published. What `before_commit` raises.
+        NoTable, PartitionKeyError, NotOfTable, NotCommitted (Disturbed time and again), OSError, what `before_commit` raises: nothing was published.
     """
     path, column = lake.lane(contract.key, lane), partition_column(contract.cadence)
     _check_keys(keys, column, path)
@@ -129,12 +129,13 @@ def publish(
     said = delta_log.signature(run=run_id, fence=fence, keys=sorted(keys))
     filled = [each.name for each in table_columns(contract, lane) if not each.nullable]
     brought = bring(path, column, staged, measured_columns(contract), filled)
-    committed = False
+    tried = committed = False
     try:
         for tries in range(1, _TRIES + 1):
             with turn():
                 if before_commit is not None:
                     before_commit()
+                tried = True
                 try:
                     committed = replace(path, column, keys, brought, said)
                 except Exception as error:
@@ -144,10 +145,13 @@ def publish(
                     if not committed:
                         continue
             version = _committed(path, before, said) if committed else delta_log.newest(path)
-            return Commit(before if version is None else version, committed, sum(each.rows for each in brought), sum(each.size for each in brought), tries)
+            if version is None:
+                raise NotCommitted(f"{path}: the commit of run {run_id} is not in the table's log any more; did something else than Backline write to it?")
+            return Commit(version, committed, sum(each.rows for each in brought), sum(each.size for each in brought), tries)
         raise AssertionError("unreachable")
     finally:
-        if not committed:
+        # Whoever is cancelled in the middle of a commit may have made it: what a commit names stays, and where nobody can tell, too.
+        if not committed and not (tried and _committed(path, before, said) is not None):
             take_back(path, brought)
 
 
@@ -164,7 +168,7 @@ def _check_keys(keys: Sequence[str], column: str, path: str) -> None:
 
 
 @contextmanager
-def signed(session: SparkSession, said: str) -> Iterator[None]:
+def _signed(session: SparkSession, said: str) -> Iterator[None]:
     """Statements inside commit with this signature. SQL has no other place for it than a setting of the session."""
     session.conf.set(_USER_METADATA, said)
     try:

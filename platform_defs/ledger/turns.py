@@ -1,6 +1,7 @@
-"""Who may commit to an endpoint's tables: any number of publishes at a time, or Spark itself alone.
+"""Whose turn it is to commit to an endpoint's tables: one at a time, whoever it is and wherever it runs.
 
-Spark's log store for local folders knows of no other process (lake.commits). Locks of Postgres: they end with the process that holds them, however it ends.
+A commit takes milliseconds, and neither deltalake nor Spark's log store for local folders sees all that others do meanwhile (lake.commits). A lock of Postgres:
+it ends with the process that holds it, however that ends.
 """
 
 from __future__ import annotations
@@ -9,36 +10,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from platform_defs.ledger.store import Store
 
 _LOCKS = 7311  # first half of the advisory locks
+# A table's columns are changed in seconds; who holds a turn longer has been stopped.
+_PATIENCE_SECONDS = 120
+
+
+class TurnTaken(RuntimeError):
+    """Somebody has had the turn for minutes; the message says at which endpoint's tables."""
 
 
 class Turns:
-    """Turns at the tables of endpoints; each waits until it has one."""
+    """Turns at the tables of endpoints."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @contextmanager
-    def publishing(self, endpoint: str) -> Iterator[None]:
-        """Beside others who publish, while Spark does not commit by itself."""
-        with self._held(endpoint, "pg_advisory_lock_shared", "pg_advisory_unlock_shared"):
-            yield
+    def __init__(self, store: Store, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._store, self._patience = store, patience_seconds
 
     @contextmanager
-    def alone(self, endpoint: str) -> Iterator[None]:
-        """For Spark's own commits: while nobody publishes."""
-        with self._held(endpoint, "pg_advisory_lock", "pg_advisory_unlock"):
-            yield
-
-    @contextmanager
-    def _held(self, endpoint: str, take: str, give: str) -> Iterator[None]:
+    def at(self, endpoint: str) -> Iterator[None]:
+        """A turn, once nobody else has one. Raises TurnTaken."""
         values = {"lock": _LOCKS, "name": endpoint}
         with self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"SELECT {take}(:lock, hashtext(:name))"), values)
+            connection.execute(text("SELECT set_config('lock_timeout', :most, false)"), {"most": f"{self._patience * 1000:.0f}ms"})
+            try:
+                connection.execute(text("SELECT pg_advisory_lock(:lock, hashtext(:name))"), values)
+            except OperationalError as error:
+                words = f"{endpoint}: somebody has been committing to its tables for {self._patience:.0f} s: is a process stopped? It is tried again by itself"
+                raise TurnTaken(words) from error
+            finally:
+                connection.execute(text("SELECT set_config('lock_timeout', '0', false)"))
             try:
                 yield
             finally:
-                connection.execute(text(f"SELECT {give}(:lock, hashtext(:name))"), values)
+                connection.execute(text("SELECT pg_advisory_unlock(:lock, hashtext(:name))"), values)

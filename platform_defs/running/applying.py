@@ -99,7 +99,7 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
             todo = [contract for contract in written.all if _needs_tables(contract, in_force, Lake(settings.lake))]
             if todo:
                 tell(f"making or changing tables of {len(todo)} {'dataset' if len(todo) == 1 else 'datasets'}")
-                notes += ensure_tables(settings, todo, ledger.turns.alone)
+                notes += ensure_tables(settings, todo, ledger.turns.at)
             done = ledger.registry.apply(written.all, git_ref(assets))
         finally:
             ledger.close()
@@ -195,7 +195,7 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract], turn: Calla
     """Makes or changes the tables of these contracts; what was done, in words.
 
     Args:
-        turn: held while the tables of an endpoint are looked at and changed: nobody may publish meanwhile.
+        turn: held while the tables of an endpoint are looked at and changed: nobody publishes meanwhile.
 
     Raises:
         ApplyRefused: a table cannot follow its contract.

@@ -249,8 +249,6 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.sql.files.openCostInBytes": "1048576",  # no file is split into less than this: of the default 4 MB, an hour of a million rows has one
         # The hours of a range are written side by side: else each write first sorts all its rows by hour.
         "spark.sql.maxConcurrentOutputFileWriters": "50",
-        # Partitions are replaced by naming them: Delta then drops their files without first running a DELETE over their rows.
-        "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
         **settings.conf,
     }
     properties = {

@@ -33,7 +33,7 @@ def test_expired_hours_go_from_the_table_and_its_lanes(spark: SparkSession, tmp_
         frame = rows(spark, KEYS[0], 1).unionByName(rows(spark, KEYS[1], 2)).unionByName(rows(spark, KEYS[2], 3))
         publish_frame(lake, EVENT, frame, KEYS, lane=lane)
 
-    first_kept = drop_partitions(spark, lake, EVENT, datetime(2026, 10, 3, 4, 30, tzinfo=UTC))
+    first_kept = drop_partitions(lake, EVENT, datetime(2026, 10, 3, 4, 30, tzinfo=UTC))
 
     assert first_kept == "2026-10-01T04"
     for path in (lake.table(EVENT.key), lake.quarantine(EVENT.key), lake.late(EVENT.key)):
@@ -41,12 +41,12 @@ def test_expired_hours_go_from_the_table_and_its_lanes(spark: SparkSession, tmp_
     table = lake.table(EVENT.key)
     assert delta_log.changed_since(table, {KEYS[1]: 1}) == {}  # it is not taken for a change from outside
     head = delta_log.newest(table)
-    drop_partitions(spark, lake, EVENT, datetime(2026, 10, 3, 4, 45, tzinfo=UTC))
+    drop_partitions(lake, EVENT, datetime(2026, 10, 3, 4, 45, tzinfo=UTC))
     assert delta_log.newest(table) == head  # nothing to drop, no commit
 
 
 def test_an_endpoint_without_tables_yet_is_passed_over(spark: SparkSession, tmp_path: Path) -> None:
-    assert drop_partitions(spark, Lake(str(tmp_path)), EVENT, datetime(2026, 10, 3, 4, tzinfo=UTC)) == "2026-10-01T04"
+    assert drop_partitions(Lake(str(tmp_path)), EVENT, datetime(2026, 10, 3, 4, tzinfo=UTC)) == "2026-10-01T04"
 
 
 def test_rows_are_read_in_order_with_uuids_shown_and_personal_values_hidden(spark: SparkSession, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -202,11 +203,11 @@ def test_disjoint_hours_publish_at_the_same_time(spark: SparkSession, lake: Lake
     ensure_table(spark, lake, contract())
     table = lake.table("charts/skip_rate")
     frames = {hour: staged(lake, contract(), rows(spark, hour, i), [hour]) for i, hour in enumerate(HOURS[:6])}
-    start = threading.Barrier(3)
+    start, turn = threading.Barrier(3), threading.Lock()
 
     def one(hours: list[str]) -> list[int]:
         start.wait()
-        return [publish(lake, contract(), "table", frames[hour], [hour], f"run-{hour}", 1).tries for hour in hours]
+        return [publish(lake, contract(), "table", frames[hour], [hour], f"run-{hour}", 1, turn=lambda: turn).tries for hour in hours]
 
     with ThreadPoolExecutor(3) as pool:
         tries = [n for some in pool.map(one, (HOURS[0:2], HOURS[2:4], HOURS[4:6])) for n in some]
@@ -233,6 +234,47 @@ def test_the_same_hour_at_the_same_time_is_tried_again_and_one_wins_whole(spark:
     assert last.signature is not None
     winner = last.signature["fence"]
     assert [n for _, _, n in found(read_table(spark, table, last.version, HOURS[:1], "hour"))] == [winner + 1] * 3
+
+
+def test_who_commits_between_our_look_and_our_commit_is_seen_though_the_partition_was_empty(
+    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deltalake import DeltaTable
+
+    ensure_table(spark, lake, contract())
+    real, others = DeltaTable.create_write_transaction, [staged(lake, contract(), rows(spark, HOURS[0], 7), HOURS[:1])]
+
+    def later(table: DeltaTable, *given: Any, **more: Any) -> None:
+        if others:
+            publish(lake, contract(), "table", others.pop(), HOURS[:1], "run-2", 2)
+        real(table, *given, **more)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", later)
+    commit = publish_frame(lake, contract(), rows(spark, HOURS[0], 5), HOURS[:1])
+    assert (commit.tries, commit.version) == (2, 2)
+    assert found(spark.read.format("delta").load(lake.table("charts/skip_rate"))) == [(HOURS[0], "t0", 5)]
+
+
+@pytest.mark.parametrize("moment", ["before it", "after it"])
+def test_a_publish_that_is_cancelled_at_its_commit_loses_no_file(spark: SparkSession, lake: Lake, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deltalake import DeltaTable
+
+    ensure_table(spark, lake, contract())
+    table, real = lake.table("charts/skip_rate"), DeltaTable.create_write_transaction
+
+    def cancelled(delta: DeltaTable, *given: Any, **more: Any) -> None:
+        if moment == "after it":
+            real(delta, *given, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltaTable, "create_write_transaction", cancelled)
+        with pytest.raises(KeyboardInterrupt):
+            _publish(spark, lake, HOURS[0], 5)
+    left = [file for file in Path(table).rglob("*.parquet") if "_delta_log" not in file.parts]
+    committed = moment == "after it"
+    assert (len(left), head_version(table)) == (int(committed), int(committed))
+    assert found(spark.read.format("delta").load(table)) == ([(HOURS[0], "t0", 5)] if committed else [])
 
 
 def test_a_lost_fence_stops_the_publish(spark: SparkSession, lake: Lake) -> None:
