@@ -22,8 +22,7 @@ from platform_defs.execution.steps import FAILED
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_KEY = "_key"
-_REPEATED = ("duplicates", "some0", "some1")
+_KEY = ("_key0", "_key1")
 
 ELSEWHERE = "_elsewhere"
 """Staged column: true where the author's result said the row belongs to another partition than the one it was computed for."""
@@ -119,8 +118,8 @@ def _pass(
     frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool, alone: str | None
 ) -> dict[str, dict[str, int]]:  # fmt: skip
     """Numbers by partition and name. Duplicate keys are a branch of their own in the same action: a distinct count beside the other aggregates would
-    carry all of them through the shuffle, once a row. Keys are told apart by 64-bit hashes, which group and travel at half the cost of a string of 12
-    characters. `alone`: the one partition there is, if there is no other: then rows are not grouped by it."""
+    carry all of them through the shuffle, once a row. Keys are told apart by hashes, which are grouped sooner than the strings they are mostly made of.
+    `alone`: the one partition there is, if there is no other: then rows are not grouped by it."""
     groups, key = ((column,), F.col(column)) if alone is None else ((), F.lit(alone))
 
     def of_good(condition: Column) -> Column:
@@ -140,38 +139,22 @@ def _pass(
     passes = numbers.select(key.alias(column), F.lit(0).alias("part"), F.array(*names).alias("numbers"))
     rows = frame if good is None else frame.where(good)
     if compiled.unique:
-        hashed_rows = rows.select(*groups, _key_hash(frame, compiled.unique).alias(_KEY))
-        bounds = (F.min(_KEY).cast("bigint"), F.max(_KEY).cast("bigint"))  # two of them, to be looked at
-        passes = passes.unionAll(_repeated(hashed_rows, groups, [_KEY], *bounds).select(key, F.lit(1), F.array("keys", "some0", "some1")))
+        told = rows.select(*groups, *_key_hash(frame, compiled.unique))
+        repeated = told.groupBy(*groups, *_KEY).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
+        counted = repeated.groupBy(*groups).agg(F.count(F.lit(1)).alias("keys"))
+        passes = passes.unionAll(counted.select(key, F.lit(1), F.array("keys")))
     found: dict[str, dict[str, int]] = {}
     for part_key, part, values in passes.collect():
-        found.setdefault(str(part_key), {"rows": 0}).update(zip(names if part == 0 else _REPEATED, (value or 0 for value in values), strict=True))
-    if any(each.get("duplicates") for each in found.values()):
-        _verify(found, rows, frame, compiled.unique, groups, key)
+        found.setdefault(str(part_key), {"rows": 0}).update(zip(names if part == 0 else ("duplicates",), (value or 0 for value in values), strict=True))
     return found
 
 
-def _repeated(rows: DataFrame, groups: Sequence[str], told_by: Sequence[str], *some: Column) -> DataFrame:
-    """How many keys (`keys`) occur more than once, by partition, and `some` of them."""
-    repeated = rows.groupBy(*groups, *told_by).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
-    return repeated.groupBy(*groups).agg(F.count(F.lit(1)).alias("keys"), *(each.alias(f"some{place}") for place, each in enumerate(some)))
-
-
-def _verify(found: Mapping[str, dict[str, int]], rows: DataFrame, frame: DataFrame, unique: Sequence[str], groups: Sequence[str], key: Column) -> None:
-    """Looks whether repeated hashes are repeated keys. Two of a partition are enough: one hash in 10^8 partitions of a million rows is shared by chance."""
-    some = sorted({each[name] for each in found.values() if each.get("duplicates") for name in _REPEATED[1:]})
-    looked = rows.where(_key_hash(frame, unique).isin(some))
-    told = {str(row[0]): row[1] for row in _repeated(looked, groups, unique).select(key, "keys").collect()}
-    doubtful = [name for name, each in found.items() if each.get("duplicates") and not told.get(name)]
-    exact = {str(row[0]): row[1] for row in _repeated(rows, groups, unique).select(key, "keys").collect()} if doubtful else {}
-    for name in doubtful:
-        found[name]["duplicates"] = exact.get(name, 0)
-
-
-def _key_hash(frame: DataFrame, unique: Sequence[str]) -> Column:
-    """64 bits that are equal for keys that Spark groups together: zero, too, with and without a sign."""
+def _key_hash(frame: DataFrame, unique: Sequence[str]) -> list[Column]:
+    """128 bits that are equal for keys that Spark groups together (zero with and without a sign, too), and, but for 1 in 10^26 million rows, for no others."""
     floating = (T.FloatType, T.DoubleType)
-    return F.xxhash64(*(F.col(f"`{name}`") + F.lit(0.0) if isinstance(frame.schema[name].dataType, floating) else F.col(f"`{name}`") for name in unique))
+    parts = [F.col(f"`{name}`") + F.lit(0.0) if isinstance(frame.schema[name].dataType, floating) else F.col(f"`{name}`") for name in unique]
+    nulls = [F.col(f"`{name}`").isNull() for name in unique]  # or (null, x) would be (x, null)
+    return [F.xxhash64(F.lit(seed), *nulls, *parts).alias(name) for seed, name in enumerate(_KEY)]
 
 
 def _inspection(key: str, compiled: Compiled, numbers: Mapping[str, int]) -> Inspection:
