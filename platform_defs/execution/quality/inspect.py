@@ -22,6 +22,8 @@ from platform_defs.execution.steps import FAILED
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_KEY = ("_key0", "_key1")
+
 ELSEWHERE = "_elsewhere"
 """Staged column: true where the author's result said the row belongs to another partition than the one it was computed for."""
 
@@ -116,7 +118,8 @@ def _pass(
     frame: DataFrame, compiled: Compiled, column: str, hashed: T.StructType, good: Column | None, claiming: bool, alone: str | None
 ) -> dict[str, dict[str, int]]:  # fmt: skip
     """Numbers by partition and name. Duplicate keys are a branch of their own in the same action: a distinct count beside the other aggregates would
-    carry all of them through the shuffle, once a row. `alone`: the one partition there is, if there is no other: then rows are not grouped by it."""
+    carry all of them through the shuffle, once a row. Keys are told apart by hashes, which are grouped sooner than the strings they are mostly made of.
+    `alone`: the one partition there is, if there is no other: then rows are not grouped by it."""
     groups, key = ((column,), F.col(column)) if alone is None else ((), F.lit(alone))
 
     def of_good(condition: Column) -> Column:
@@ -134,15 +137,24 @@ def _pass(
     names = tuple(aggregates)
     numbers = frame.groupBy(*groups).agg(*(value.alias(name) for name, value in aggregates.items()))
     passes = numbers.select(key.alias(column), F.lit(0).alias("part"), F.array(*names).alias("numbers"))
+    rows = frame if good is None else frame.where(good)
     if compiled.unique:
-        rows = frame if good is None else frame.where(good)
-        repeated = rows.groupBy(*groups, *compiled.unique).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
+        told = rows.select(*groups, *_key_hash(frame, compiled.unique))
+        repeated = told.groupBy(*groups, *_KEY).agg(F.count(F.lit(1)).alias("count")).where(F.col("count") > 1)
         counted = repeated.groupBy(*groups).agg(F.count(F.lit(1)).alias("keys"))
         passes = passes.unionAll(counted.select(key, F.lit(1), F.array("keys")))
     found: dict[str, dict[str, int]] = {}
-    for key, part, values in passes.collect():
-        found.setdefault(str(key), {"rows": 0}).update(zip(names if part == 0 else ("duplicates",), (value or 0 for value in values), strict=True))
+    for part_key, part, values in passes.collect():
+        found.setdefault(str(part_key), {"rows": 0}).update(zip(names if part == 0 else ("duplicates",), (value or 0 for value in values), strict=True))
     return found
+
+
+def _key_hash(frame: DataFrame, unique: Sequence[str]) -> list[Column]:
+    """128 bits that are equal for keys that Spark groups together (zero with and without a sign, too), and, but for 1 in 10^26 million rows, for no others."""
+    floating = (T.FloatType, T.DoubleType)
+    parts = [F.col(f"`{name}`") + F.lit(0.0) if isinstance(frame.schema[name].dataType, floating) else F.col(f"`{name}`") for name in unique]
+    nulls = [F.col(f"`{name}`").isNull() for name in unique]  # or (null, x) would be (x, null)
+    return [F.xxhash64(F.lit(seed), *nulls, *parts).alias(name) for seed, name in enumerate(_KEY)]
 
 
 def _inspection(key: str, compiled: Compiled, numbers: Mapping[str, int]) -> Inspection:
