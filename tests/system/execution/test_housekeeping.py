@@ -13,6 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
+from deltalake import Field as DeltaField
+from deltalake import Schema as DeltaSchema
 
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.endpoints import EndpointDef
@@ -20,10 +23,12 @@ from platform_defs.contracts.loading import Declared
 from platform_defs.contracts.partitions import key_of, shift
 from platform_defs.contracts.schema import Schema, T
 from platform_defs.contracts.schema import field as column
-from platform_defs.execution import sweeping
+from platform_defs.execution import housekeeping, sweeping
 from platform_defs.execution.building import build
 from platform_defs.execution.housekeeping import Report, keep_retention
 from platform_defs.execution.platform import Platform, Work
+from platform_defs.lake import delta_log
+from platform_defs.lake.commits import DataFile, NotCommitted, replace
 from platform_defs.lake.delta_log import signature
 from platform_defs.lake.engine import EngineError
 from platform_defs.lake.files import LocalFiles
@@ -52,7 +57,6 @@ class Engine:
     down: bool = False
     said: list[str] = field(default_factory=list)
     asked: int = 0
-    fails: str = ""
 
     def session(self, run_id: str) -> Any:
         self.asked += 1
@@ -61,8 +65,6 @@ class Engine:
         return SimpleNamespace(conf=SimpleNamespace(set=lambda *_: None, unset=lambda *_: None), sql=self._sql)
 
     def _sql(self, text: str) -> Any:
-        if self.fails and self.fails in text:
-            raise EngineError("gone in the middle")
         self.said.append(text)
         return SimpleNamespace(collect=list)
 
@@ -103,15 +105,17 @@ class House:
     def publish(self, key: str, *partitions: str, files: bool = True) -> None:
         self.ledger.partitions.record([published(key, each) for each in partitions], run())
         if files:
-            self.commit(key, signature(run="run-1", fence=1, keys=sorted(partitions)))
-            for each in partitions:
-                LocalFiles().write(f"{self.lake.table(key)}/{'hour' if 'T' in each else 'day'}={each}/part-0.parquet", b"x" * 10)
+            path, column_ = self.lake.table(key), "hour" if "T" in partitions[0] else "day"
+            columns = DeltaSchema([DeltaField("n", "long"), DeltaField(column_, "string")])
+            DeltaTable.create(path, columns, mode="ignore", partition_by=[column_])
+            brought = [DataFile(f"{column_}={each}/part-0.parquet", each, 1, 10, "{}") for each in partitions]
+            for file in brought:
+                LocalFiles().write(f"{path}/{file.path}", b"x" * 10)
+            replace(path, column_, partitions, brought, signature(run="run-1", fence=1, keys=sorted(partitions)))
 
-    def commit(self, key: str, said: str) -> None:
-        log = Path(self.lake.table(key), "_delta_log")
-        number = len(list(log.glob("*.json"))) if log.is_dir() else 0
-        line = json.dumps({"commitInfo": {"timestamp": 1_790_000_000_000, "operation": "WRITE", "userMetadata": said}}, separators=(",", ":"))
-        LocalFiles().write(f"{log}/{number:020d}.json", line.encode())
+    def rows(self, key: str) -> list[str]:
+        """The partitions of which the table holds files."""
+        return sorted(value for each in DeltaTable(self.lake.table(key)).partitions() for value in each.values())
 
     def land(self, number: int, hours: tuple[str, ...], sealed: datetime, key: str = PLAYED, recorded: bool = True) -> SealManifest:
         segments = tuple(Segment(event=key, hour=hour, path=segment_path(key, hour, "r1", number), rows=10, size=3, sha256="00" * 32) for hour in hours)
@@ -167,14 +171,12 @@ def test_expired_partitions_are_forgotten_and_their_rows_dropped(house: House) -
     report = house.keep("charts")
     assert lines(report) == {RATE: f"{RATE}: 2 partitions before 2026-10-15T03, their 2 files (20 bytes) leave the disk within 14 days"}
     assert house.ledger.partitions.ranges(RATE, "hourly") == [("2026-10-15T03", "2026-10-15T03"), (KEPT, KEPT)]
-    delete, release = house.engine.said
-    assert delete == f"DELETE FROM delta.`{house.lake.table(RATE)}` WHERE `hour` < '2026-10-15T03'"
-    assert release == "release retention-charts-night1"
+    assert house.rows(RATE) == ["2026-10-15T03", KEPT]
+    assert delta_log.entries(house.lake.table(RATE))[-1].signature == {"by": "backline", "retention": "2026-10-15T03"}
     assert house.ledger.leases.holders() == []
     # The rows are dropped: nothing is left to do until the files are ripe.
-    house.commit(RATE, signature(retention="2026-10-15T03"))
-    house.engine.said.clear()
     assert house.keep("charts").dropped == ()
+    assert house.engine.asked == 0
     house.now += timedelta(days=14) - timedelta(hours=1)
     house.keep("charts")
     assert house.engine.said[-2:] == [f"VACUUM delta.`{house.lake.table(RATE)}`", "release retention-charts-night3"]
@@ -194,38 +196,41 @@ def test_what_only_the_table_holds_is_dropped_too(house: House) -> None:
     house.publish(RATE, OLD)
     house.ledger.partitions.forget(RATE, [OLD])
     assert house.keep("charts").dropped[0].counts["partitions"] == 1
-    assert house.engine.said[0].startswith("DELETE")
+    assert house.rows(RATE) == []
 
 
-def test_without_spark_nothing_is_forgotten_and_the_others_are_done(house: House) -> None:
+def test_without_spark_rows_are_dropped_and_files_stay_until_it_is_back(house: House) -> None:
     house.publish(RATE, OLD)
     house.publish(CHART, "2026-10-01", files=False)
     house.ledger.registry.apply([*CONTRACTS, endpoint("charts/third", retention_seconds=5 * DAY)], "test")
     house.publish("charts/third", OLD)
     house.engine.down = True
+    assert not house.keep("charts").troubles
+    assert not house.there(RATE, "charts/third")
+    house.now += timedelta(days=14)
     report = house.keep("charts")
     assert [each.what for each in report.troubles] == [RATE, "charts/third"]
     assert lines(report)[RATE] == f"{RATE}: failed: EngineError: Spark does not answer: see ./backline status"
     assert report.head.endswith("; 2 failed")
     assert house.engine.asked == 1
-    assert house.there(RATE, "charts/third") == [RATE, "charts/third"]
-    assert not house.ledger.partitions.published(CHART, ["2026-10-01"])
     house.engine.down = False
     assert not house.keep("charts").troubles
-    assert not house.there(RATE, "charts/third")
+    assert [words.split()[0] for words in house.engine.said] == ["VACUUM", "VACUUM", "release"]
 
 
-def test_a_drop_that_may_still_go_on_keeps_its_lease_and_is_interrupted_by_the_next(house: House) -> None:
+def test_a_drop_that_failed_keeps_its_lease_and_is_done_by_the_next(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.publish(RATE, OLD)
-    house.engine.fails = "DELETE"
-    assert house.keep("charts").troubles
+
+    def broken(*_: Any) -> None:
+        raise NotCommitted("the storage is gone in the middle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(housekeeping, "drop_partitions", broken)
+        assert house.keep("charts").troubles
     assert not house.there(RATE)  # readers wait for it rather than read it half dropped
     assert [run_id for run_id, _ in house.ledger.leases.abandoned()] == ["retention-charts-night1"]
-    house.engine.fails = ""
-    house.engine.said.clear()
-    report = house.keep("charts")
-    assert not report.troubles
-    assert [words.split()[0] for words in house.engine.said] == ["interrupt", "DELETE", "release"]
+    assert not house.keep("charts").troubles
+    assert house.rows(RATE) == []
     assert house.ledger.leases.abandoned() == []
 
 
@@ -242,12 +247,11 @@ def test_what_a_run_is_building_is_left_for_the_next_time(house: House) -> None:
     assert not house.there(RATE)
 
 
-def test_nobody_builds_what_is_being_dropped(house: House) -> None:
+def test_nobody_builds_what_is_being_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The leases are held from before the ledger forgets until the rows are gone."""
     house.publish(RATE, OLD)
     seen: list[Any] = []
-    sql = house.engine._sql
-    house.engine._sql = lambda text: (seen.append(house.ledger.leases.acquire(RATE, [OLD], "builder")), sql(text))[1]  # type: ignore[method-assign]
+    monkeypatch.setattr(housekeeping, "drop_partitions", lambda *_: seen.append(house.ledger.leases.acquire(RATE, [OLD], "builder")))
     house.keep("charts")
     assert [held.by for held in seen] == [{OLD: "retention-charts-night1"}]
 
