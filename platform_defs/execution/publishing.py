@@ -99,13 +99,14 @@ class Publisher:
             return publish(self._platform.lake, contract, lane, staged, keys, self._work.run_id, fence.number, guard, turn).version
 
         dirty = [each for each in judged if each.found.quarantined or _had_quarantine(before.get(each.found.key))]
+        dirty = dirty if "quarantine" in lanes_of(contract) else []
         bad: Mapping[str, Sequence[str]] = {}
-        if dirty and "quarantine" in lanes_of(contract):
+        if dirty:
             apart = {each.found.key: staged_files(each.staged.bad) for each in dirty if each.staged.bad is not None}
             among = [each for each in dirty if each.found.quarantined and each.found.key not in apart]
             bad = apart | self._written(among, f"{folder}/bad", lambda frame: frame.drop(ELSEWHERE), lambda: ~_is_good())
         version = publish_lane("table", whole | good, [each.found.key for each in judged])
-        if dirty and "quarantine" in lanes_of(contract):
+        if dirty:
             publish_lane("quarantine", bad, [each.found.key for each in dirty])
         return version
 

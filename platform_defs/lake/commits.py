@@ -1,8 +1,7 @@
 """Files become a table's rows: moved into its folder, named in one commit. Without Spark: what was inspected is what is published, not a copy of it.
 
-deltalake makes the file of a commit only where there is none yet, on every storage. Spark's own log store for local folders does not (of 400 commits beside
-another process 5 were lost), and deltalake does not see that two commits fill one empty partition: whoever commits keeps the others out (`ledger.turns`). That
-is belt and braces: a commit that finds another one before it is not made, but refused.
+Whoever commits keeps the others out (`ledger.turns`): Spark's log store for local folders writes over what another process commits meanwhile (of 400 commits
+5 were lost), and deltalake does not see that two commits fill one empty partition. A commit that finds another one before it all the same is refused.
 
 Of each file the log gets its rows, and least and greatest value of the measured columns, read from the end of the file itself.
 """
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from platform_defs.lake.files import Files, files_of
+from platform_defs.lake.files import files_of
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -73,7 +72,7 @@ def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured:
         (source, DataFile(f"{column}={key}/part-{uuid.uuid4().hex}.parquet", key, footer.num_rows, os.path.getsize(source), _statistics(footer, measured)))
         for key, source, footer in read
     ]
-    files: Files = files_of(path)
+    files = files_of(path)
     for key in dict.fromkeys(key for key, _, _ in read):
         files.make_folder(f"{path}/{column}={key}")
     try:

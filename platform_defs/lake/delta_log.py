@@ -30,7 +30,6 @@ class Entry:
         version: of the table, as this commit left it.
         signature: what the committer said of itself (`run`, `fence` and `keys` for a publish, `apply`, `retention`); None: not the platform.
         operation: Delta's name of it, `WRITE`, `DELETE`, `ADD COLUMNS`.
-        metrics: Delta's counts, `numOutputRows` among them.
         touched: of a commit that is not the platform's, the partitions whose rows it changed, by the files it added and removed; None: any.
     """
 
@@ -38,7 +37,6 @@ class Entry:
     at: datetime
     operation: str
     signature: dict[str, Any] | None
-    metrics: dict[str, str]
     touched: frozenset[str] | None = frozenset()
 
     def may_touch(self, key: str) -> bool:
@@ -135,8 +133,8 @@ def _entry(path: str, version: int) -> Entry:
             at = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
             said = _signature_of(info.get("userMetadata"))
             touched = _touched(content) if said is None else frozenset[str]()
-            return Entry(version, at, info.get("operation", ""), said, info.get("operationMetrics") or {}, touched)
-    return Entry(version, datetime.fromtimestamp(0, UTC), "", None, {}, _touched(content))
+            return Entry(version, at, info.get("operation", ""), said, touched)
+    return Entry(version, datetime.fromtimestamp(0, UTC), "", None, _touched(content))
 
 
 def _touched(content: bytes) -> frozenset[str] | None:

@@ -32,17 +32,11 @@ class Turns:
     @contextmanager
     def at(self, endpoint: str) -> Iterator[None]:
         """A turn, once nobody else has one. Raises TurnTaken."""
-        values = {"lock": _LOCKS, "name": endpoint}
-        with self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("SELECT set_config('lock_timeout', :most, false)"), {"most": f"{self._patience * 1000:.0f}ms"})
+        with self._store.transaction() as connection:  # its end, however it comes, is the turn's
+            connection.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": f"{self._patience * 1000:.0f}ms"})
             try:
-                connection.execute(text("SELECT pg_advisory_lock(:lock, hashtext(:name))"), values)
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:name))"), {"lock": _LOCKS, "name": endpoint})
             except OperationalError as error:
-                words = f"{endpoint}: somebody has been committing to its tables for {self._patience:.0f} s: is a process stopped? It is tried again by itself"
+                words = f"{endpoint}: somebody has been committing to its tables for {self._patience:.0f} s: look for a process that was stopped, and end it"
                 raise TurnTaken(words) from error
-            finally:
-                connection.execute(text("SELECT set_config('lock_timeout', '0', false)"))
-            try:
-                yield
-            finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:lock, hashtext(:name))"), values)
+            yield

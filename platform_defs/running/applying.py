@@ -202,6 +202,7 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract], turn: Calla
     """
     from platform_defs.lake.layout import Lake
     from platform_defs.lake.tables import TableError, ensure_table
+    from platform_defs.ledger.turns import TurnTaken
     from resources.engines import engines_of
 
     lake = Lake(settings.lake)
@@ -223,7 +224,7 @@ def ensure_tables(settings: Settings, contracts: Sequence[Contract], turn: Calla
                 try:
                     with turn(contract.key):
                         done += ensure_table(session, lake, contract)
-                except TableError as error:
+                except (TableError, TurnTaken) as error:
                     wrong.append(str(error))
         finally:
             engine.release(run)
