@@ -1,4 +1,4 @@
-"""What both ways of cleaning share: what a partition is made of, and what it is once staged. How lines become rows is in cleaning and few_lines."""
+"""What both ways of cleaning share: what a partition is made of, and what it is once staged. How lines become rows is in cleaning and in_process."""
 
 from __future__ import annotations
 

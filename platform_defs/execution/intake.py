@@ -1,6 +1,6 @@
 """The compute step of an event type: which landing segments an hour is made of, whether it may be built from them, and the late lane.
 
-How lines become rows is in cleaning and few_lines, how they join what is published in continuing. Judging and publishing are building's.
+How lines become rows is in cleaning and in_process, how they join what is published in continuing. Judging and publishing are building's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from platform_defs.execution.batches import Batch, Cleaned, SegmentDamaged
 from platform_defs.execution.cleaning import Cleaner
 from platform_defs.execution.continuing import LATE, Continuation, Hour, hour_of
 from platform_defs.execution.failures import kind_of
-from platform_defs.execution.few_lines import FewLines, are_few
+from platform_defs.execution.in_process import InProcess, fits
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
@@ -241,11 +241,11 @@ class Taking:
     def _together(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
         self._calls += 1
         parts, name = (self._contract, self._platform.landing, self._platform.vault), f"intake{self._calls}"
-        if are_few(batches):
-            done = FewLines(*parts).clean(batches, run, name)
-        else:
+        here, large = [batch for batch in batches if fits(batch)], [batch for batch in batches if not fits(batch)]
+        done = InProcess(*parts).clean(here, run, name) if here else {}
+        if large:
             with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
-                done = Cleaner(*parts).clean(batches, run, self.enter(), name)
+                done |= Cleaner(*parts).clean(large, run, self.enter(), name)
         self.cleaned |= {key: replace(each, staged=self._there(each.staged)) for key, each in done.items()}
         return {key: self.cleaned[key].staged for key in done}
 

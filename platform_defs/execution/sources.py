@@ -2,7 +2,7 @@
 are taken in.
 
 What was pulled is remembered beside the segments (`sources/<domain>/<name>/<partition>.json` in landing): a file of the same name and version is not
-read again, its segment is sealed again as it is. How files become lines is in pulling, how lines become rows in cleaning and few_lines.
+read again, its segment is sealed again as it is. How files become lines is in pulling, how lines become rows in cleaning and in_process.
 """
 
 from __future__ import annotations

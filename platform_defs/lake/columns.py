@@ -12,6 +12,8 @@ from platform_defs.lake.layout import Lane
 FAILED = "_failed"
 SEGMENT = "_segment"
 LINE = "_line"
+NEVER_TWICE = ("event_id", "time", "received_at")
+"""Columns of which hardly a value comes twice: a dictionary of them would be made, looked through for every value, and thrown away."""
 _MEASURED = re.compile(r"TINYINT|SMALLINT|INT|INTEGER|BIGINT|FLOAT|DOUBLE|DATE|TIMESTAMP|DECIMAL(\(.*\))?", re.IGNORECASE)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import Contract
-from platform_defs.lake.columns import staged_ddl
+from platform_defs.lake.columns import NEVER_TWICE, staged_ddl
 from platform_defs.lake.files import files_of
 from platform_defs.lake.layout import Lake
 
@@ -80,8 +80,9 @@ def write_frame(folder: str, frame: pa.Table) -> None:
     """Writes rows that were computed without Spark as the one file of a folder that is not there yet: 0700, the file 0600."""
     Path(folder).mkdir(parents=True, mode=0o700)
     descriptor = os.open(f"{folder}/part-0.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    rows = max(1, len(frame) * _KEPT_GROUP_BYTES // max(1, frame.nbytes))
     with os.fdopen(descriptor, "wb") as file:
-        pq.write_table(frame, file)
+        pq.write_table(frame, file, row_group_size=rows, use_dictionary=[name for name in frame.column_names if name not in NEVER_TWICE])
 
 
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:

@@ -6,7 +6,6 @@ A stored value is: one byte of format, 12 of nonce, the ciphertext, 16 of tag. T
 
 from __future__ import annotations
 
-import hmac
 import json
 from functools import cache
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from platform_defs.privacy.identity import message
+from platform_defs.privacy.identity import keyed, message
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
@@ -40,14 +39,14 @@ class FieldCipher:
 
     def __init__(self, person_key: bytes, field: str) -> None:
         seal, nonce = _labels(field)
-        self._seal = AESGCM(hmac.digest(person_key, seal, "sha256"))
-        self._nonce_key = hmac.digest(person_key, nonce, "sha256")
+        self._seal = AESGCM(keyed(person_key, seal))
+        self._nonce_key = keyed(person_key, nonce)
 
     def encrypt(self, value: Any) -> bytes:
         """The stored form of a JSON value. Deterministic."""
         plain = _ENCODER.encode(value).encode()
         # Derived from the plaintext under its own key: two values share a nonce only if 96 bits of HMAC collide.
-        nonce = hmac.digest(self._nonce_key, plain, "sha256")[:_NONCE_BYTES]
+        nonce = keyed(self._nonce_key, plain)[:_NONCE_BYTES]
         return _FORMAT + nonce + self._seal.encrypt(nonce, plain, _FORMAT)
 
     def decrypt(self, stored: bytes) -> Any:

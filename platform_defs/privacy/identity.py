@@ -7,8 +7,11 @@ it comes as two columns (HMAC's inner and outer pad) of a one-row file in the ru
 from __future__ import annotations
 
 import hashlib
-import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 NAME_BYTES = 16
 _BLOCK = 64  # of SHA-256
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 def message(*parts: str) -> bytes:
@@ -23,14 +27,42 @@ def message(*parts: str) -> bytes:
     return b"".join([b"%d:%b," % (len(raw), raw) for raw in map(str.encode, parts)])
 
 
+def keyed(key: bytes, text: bytes) -> bytes:
+    """HMAC-SHA256, of keys that are used once or twice: people's. `hmac.digest` looks its algorithm up anew each time: 3.4 us, so 1.7."""
+    inner, outer = pads(key)
+    return hashlib.sha256(outer + hashlib.sha256(inner + text).digest()).digest()
+
+
+def keyed_names(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
+    """First 16 bytes of HMAC-SHA256 of each: 0.9 us a name, since the key is worked in once."""
+    names, begun = list[bytes](), HMAC(key, SHA256())
+    for each in messages:
+        named = begun.copy()
+        named.update(each)
+        names.append(named.finalize()[:NAME_BYTES])
+    return names
+
+
 def keyed_name(key: bytes, *parts: str) -> bytes:
     """First 16 bytes of HMAC-SHA256 of the parts."""
-    return hmac.digest(key, message(*parts), "sha256")[:NAME_BYTES]
+    return keyed(key, message(*parts))[:NAME_BYTES]
 
 
 def event_id(key: bytes, client: str, event: str, identifier: str) -> bytes:
     """The stored id of an event: 16 bytes, a keyed hash of its identity (client, type, id); the same in every run."""
     return keyed_name(key, client, event, identifier)
+
+
+def event_ids(key: bytes, event: str, clients: Any, identifiers: Any) -> list[bytes | None]:
+    """`event_id` of many: clients and identifiers are Arrow arrays of texts; None where either is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    framed = [piece for part in (clients, identifiers) for piece in (pc.binary_length(part).cast(pa.string()), ":", part, ",")]
+    framed.insert(4, message(event).decode())
+    messages = pc.binary_join_element_wise(*framed, "").to_pylist()
+    names = iter(keyed_names(key, (text.encode() for text in messages if text is not None)))
+    return [None if text is None else next(names) for text in messages]
 
 
 def lookup_of(index_key: bytes, kind: str, identifier: str) -> bytes:
@@ -48,7 +80,7 @@ def pads(key: bytes) -> tuple[bytes, bytes]:
     if len(key) > _BLOCK:
         raise ValueError(f"a key of {len(key)} bytes: HMAC pads keys of at most {_BLOCK}; use one of {KEY_BYTES}")
     padded = key.ljust(_BLOCK, b"\0")
-    return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
+    return padded.translate(_INNER), padded.translate(_OUTER)
 
 
 def message_column(*parts: Column) -> Column:

@@ -7,7 +7,6 @@ file there: a column, never a literal of a plan.
 
 from __future__ import annotations
 
-import hmac
 import os
 import shutil
 import time
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import WireField
 from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import NAME_BYTES, message, pads
+from platform_defs.privacy.identity import NAME_BYTES, keyed, message, pads
 from platform_defs.privacy.vault import Person, Vault
 
 _CHUNK = 100_000
@@ -35,7 +34,7 @@ _PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa
 
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes. Pseudonyms of two purposes do not join."""
-    return hmac.digest(person.key, _label(purpose, person.generation), "sha256")[:NAME_BYTES]
+    return keyed(person.key, _label(purpose, person.generation))[:NAME_BYTES]
 
 
 @cache

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from platform_defs.privacy.identity import KEY_BYTES, lookup_of
+from platform_defs.privacy.identity import KEY_BYTES, keyed_names, lookup_of, message
 from platform_defs.privacy.keys import KeyEncryptionKey, KeyProblem
 
 _NONCE_BYTES = 12
@@ -138,7 +138,7 @@ class Vault:
         Two processes that meet the same new person at once get the same key. Bulk: two or three statements per 20,000 people.
         """
         index = self._named("index")
-        lookups = [lookup_of(index, kind, identifier) for kind, identifier in identities]
+        lookups = keyed_names(index, (message(kind, identifier) for kind, identifier in identities))
         found: dict[bytes, Person] = {}
         # In the order of the lookups, so that two processes that add the same people wait for each other and never for ever.
         wanted = sorted(set(lookups))

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from platform_defs.lake.columns import NEVER_TWICE
 from platform_defs.running import class_archive, jars, java, keeper
 from resources.spark_plans import INTERPRETED
 
@@ -241,8 +242,7 @@ def command(settings: SparkServerSettings, chosen: java.Java, spark_home: Path, 
         "spark.databricks.delta.vacuum.logging.enabled": "false",  # two commits that say a vacuum began and ended
         "spark.databricks.delta.snapshotPartitions": "1",  # the default 50 tasks a snapshot made a tiny publish take 2.3 s; 0.4 s so
         "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
-        # Never the same twice: a dictionary of them is made, looked through for every value, and thrown away.
-        **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in ("event_id", "time", "received_at")},
+        **{f"spark.hadoop.parquet.enable.dictionary#{name}": "false" for name in NEVER_TWICE},
         # All Parquet writers of a server share nine tenths of its heap by the sizes of their row groups, 128 MB each unless told: with more than fifteen of
         # them open (a range of 24 hours has them), each is given less than it asked for, and one of 1 MB failed: less than this was an error.
         "spark.hadoop.parquet.memory.min.chunk.size": "0",

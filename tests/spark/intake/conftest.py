@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_defs.execution import few_lines
+from platform_defs.execution import in_process
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.keys import FileKek
@@ -34,9 +34,9 @@ def vault(postgres: EmbeddedPostgres) -> Iterator[Vault]:
 
 @pytest.fixture(params=["spark"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who cleans lines, `few` (the run's process) or `spark`: a test's handful would never be Spark's."""
+    """Who cleans lines, `process` (the run's process) or `spark`: a test's handful would never be Spark's."""
     if request.param == "spark":
-        monkeypatch.setattr(few_lines, "MOST_LINES", 0)
+        monkeypatch.setattr(in_process, "MOST_LINES", 0)
     return str(request.param)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_defs.privacy.identity import event_id, keyed_name, lookup_of, message, pads, plain_name
+from platform_defs.privacy.identity import event_id, event_ids, keyed, keyed_name, keyed_names, lookup_of, message, pads, plain_name
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=4)
 KEY = bytes(range(32))
@@ -39,6 +40,23 @@ def test_the_pads_are_those_of_hmac(key: bytes, parts: list[str]) -> None:
     inner, outer = pads(key)
     digest = hashlib.sha256(outer + hashlib.sha256(inner + message(*parts)).digest()).digest()
     assert digest[:16] == keyed_name(key, *parts)
+
+
+@given(st.binary(max_size=64), st.lists(st.binary(max_size=200), max_size=5))
+def test_keyed_is_hmac_of_one_and_of_many(key: bytes, texts: list[bytes]) -> None:
+    wanted = [hmac.digest(key, each, "sha256") for each in texts]
+    assert [keyed(key, each) for each in texts] == wanted
+    assert keyed_names(key, texts) == [each[:16] for each in wanted]
+
+
+IDS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+
+
+@given(st.lists(st.tuples(IDS, IDS), max_size=6))
+def test_ids_of_many_events_are_those_of_each(identities: list[tuple[str | None, str | None]]) -> None:
+    clients, identifiers = (pa.array([pair[place] for pair in identities], pa.string()) for place in (0, 1))
+    wanted = [None if None in pair else event_id(KEY, str(pair[0]), "a/é", str(pair[1])) for pair in identities]
+    assert event_ids(KEY, "a/é", clients, identifiers) == wanted
 
 
 def test_too_long_a_key_is_refused() -> None:

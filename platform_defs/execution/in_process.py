@@ -1,0 +1,302 @@
+"""From landed lines to staged rows in the run's own process: partitions of up to a million lines. The same rows and counts as cleaning's, by test.
+
+Spark has to be told what to do (eight jobs, 1.7 s of processor time), makes a reader of 8 kB for each line, and sorts whole rows to tell copies apart: 26 us
+a line. Arrow reads as much at a time as a partition has, and here raw values leave this process in no file: what is written is what is staged.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from platform_defs.contracts.contract import Contract, WireField
+from platform_defs.contracts.partitions import partition_column, window_of
+from platform_defs.execution.arrow_lines import INSTANT, ArrowForm, instants, member, split
+from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
+from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
+from platform_defs.execution.validation import Judge
+from platform_defs.lake.landing import LandingStore, Segment
+from platform_defs.lake.staging import write_frame
+from platform_defs.privacy.encryption import FieldCipher
+from platform_defs.privacy.identity import event_ids
+from platform_defs.privacy.pseudonyms import pseudonym
+from platform_defs.privacy.vault import Person, Vault
+
+MOST_LINES = 1_000_000
+MOST_BYTES = 64 << 20
+"""Of a partition's compressed segments. A line takes about a kilobyte while its partition is cleaned."""
+_TOGETHER = 100_000  # lines; of partitions with fewer, several are cleaned at once: the vault is asked once for all of them
+_READ_BYTES = 4 << 20  # of compressed segments that are read at a time: their text is some ten times as long
+_MOST_THREADS = 4
+_PARKED = "_parked"
+
+
+def fits(batch: Batch) -> bool:
+    """Whether a partition can be cleaned here."""
+    return sum(segment.rows for segment in batch.segments) <= MOST_LINES and sum(segment.size for segment in batch.segments) <= MOST_BYTES
+
+
+@dataclass
+class _Partition:
+    """A partition that is being cleaned.
+
+    Attributes:
+        rows: what is left of its lines (see `InProcess._rows`), in the order in which the first copy wins: by segment and line.
+        counts: what became of the others.
+    """
+
+    batch: Batch
+    rows: Any
+    counts: Counter[str]
+
+    def drop(self, places: Any, why: str) -> None:
+        """Takes these rows out: a mask, as numpy has it."""
+        if number := int(places.sum()):
+            self.counts[why] += number
+            self.rows = self.rows.filter(pa.array(~places))
+
+
+class InProcess:
+    """Cleans partitions of one contract.
+
+    Args:
+        vault: needed for events (their ids) and wherever a field is personal.
+    """
+
+    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None) -> None:
+        self._contract, self._landing, self._vault = contract, landing, vault
+        self._event = contract.kind == "event"
+        self._column = partition_column(contract.cadence)
+        self._judge, self._form = Judge(contract), ArrowForm.of(contract)
+        self._fields = {field.name: field for field in contract.fields}
+        self._persons = [f for f in contract.fields if f.personal is not None and f.personal.of is None]
+        self._values = [f for f in contract.fields if f.personal is not None and f.personal.of is not None]
+
+    def clean(self, batches: Sequence[Batch], run: StepRun, name: str) -> dict[str, Cleaned]:
+        """Stages the partitions, below a folder of this name.
+
+        Raises:
+            SegmentDamaged: a segment is not as its manifest says; nothing of its partition was staged.
+            OSError, EOFError, zlib.error: a segment is no whole gzip file. Whatever the vault raises.
+        """
+        groups, work = list(_groups(batches)), partial(self._cleaned, base=f"{run.staging}/{name}")
+        if len(groups) == 1:
+            return work(groups[0])
+        # Arrow and zlib let other threads run meanwhile.
+        pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+        try:
+            return {key: done for group in pool.map(work, groups) for key, done in group.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _cleaned(self, batches: Sequence[Batch], base: str) -> dict[str, Cleaned]:
+        began = time.monotonic()
+        partitions = [self._partition(batch) for batch in batches]
+        people = self._people(partitions)
+        found = [(each.batch, self._staged(each, people, base), each.counts) for each in partitions]
+        seconds = (time.monotonic() - began) / len(batches)
+        return {batch.key: cleaned(batch, base, {"landed": 0, **+counts}, lost, seconds) for batch, lost, counts in found}
+
+    # --- lines -----------------------------------------------------------------------------------------------------------------------------------
+
+    def _partition(self, batch: Batch) -> _Partition:
+        parts = [self._rows(some, batch) for some in _by_size(sorted(batch.segments, key=lambda each: each.path))]
+        rows = pa.concat_tables(parts) if parts else self._rows([], batch)
+        partition = _Partition(batch, rows, Counter(landed=len(rows)))
+        if self._event:
+            self._drop_copies(partition)
+        return partition
+
+    def _rows(self, segments: Sequence[Segment], batch: Batch) -> Any:
+        """The lines of segments, in the same order: their text in the one spelling, parts of the envelope, fields (`=name`; personal ones as texts), where
+        each came from, the rules it breaks (null: none), and whether it is parked."""
+        lines = self._lines(segments)
+        sure, records = self._form.sure(lines)
+        [doubtful] = np.nonzero(~sure)
+        asked = [line.removesuffix(b"\n") for line in lines.take(pa.array(doubtful)).to_pylist()]
+        verdicts = [self._judge.judge(line) for line in asked]
+        table = self._table(lines.filter(pa.array(sure)), records)
+        if verdicts:
+            told = [verdict.line or "{}" for verdict in verdicts]
+            # As it stands where it is spelled as it should be: a copy of it that is sure is compared with it.
+            texts = [line if self._form.spells(line) else text.encode() for line, text in zip(asked, told, strict=True)]
+            table = pa.concat_tables([table, self._table(pa.array(texts, pa.binary()), self._form.told(told))]).take(
+                pa.array(np.argsort(np.concatenate([np.nonzero(sure)[0], doubtful])))
+            )
+        broken = {int(place): verdict.rules for place, verdict in zip(doubtful, verdicts, strict=True) if verdict.rules}
+        if self._event:
+            broken |= {place: (*broken.get(place, ()), OTHER_PARTITION) for place in _outside(table["time"], batch.key)}
+        failed = pa.array([broken.get(place) for place in range(len(table))] if broken else [None] * len(table), pa.list_(pa.string()))
+        places = np.repeat(np.arange(len(segments)), [segment.rows for segment in segments])
+        paths = pa.array([segment.path for segment in segments], pa.string()).take(pa.array(places))
+        numbers = np.concatenate([np.zeros(0, np.int64), *(np.arange(1, segment.rows + 1) for segment in segments)])
+        parked = np.array([segment.path in batch.parked for segment in segments], bool)[places]
+        origin = {SEGMENT: paths, LINE: pa.array(numbers, pa.int64()), FAILED: failed, _PARKED: pa.array(parked)}
+        return pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **origin})
+
+    def _lines(self, segments: Sequence[Segment]) -> Any:
+        """All lines, each with its end; raises SegmentDamaged."""
+        found = [pa.array([], pa.binary())]
+        for segment in segments:
+            text = gzip.decompress(Path(self._landing.path(segment.path)).read_bytes())
+            lines = split(text.removeprefix(codecs.BOM_UTF8))  # as Spark's reader does
+            check_lines(segment, len(lines))
+            found.append(lines)
+        return pa.concat_arrays(found)
+
+    def _table(self, lines: Any, records: Any) -> Any:
+        columns = {"_text": lines, "_client": member(records, "client"), "_id": member(records, "id")}
+        columns |= {name: instants(member(records, name)) for name in ("time", "received_at")}
+        return pa.table({**columns, **{f"={name}": values for name, values in self._form.columns(records).items()}})
+
+    # --- rows ------------------------------------------------------------------------------------------------------------------------------------
+
+    def _drop_copies(self, partition: _Partition) -> None:
+        """Names the events, and drops all but the first copy of each that is good and not parked."""
+        rows = partition.rows
+        ids = event_ids(self._keys.event_key, self._contract.key, rows["_client"], rows["_id"])
+        taking_part = np.asarray(_good(rows)) & ~np.asarray(rows[_PARKED])
+        first, duplicates, conflicts = dict[bytes, int](), np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        for place, (event, fine) in enumerate(zip(ids, taking_part.tolist(), strict=True)):
+            if fine and event is not None and (winner := first.setdefault(event, place)) != place:
+                (duplicates if _payload(rows, place) == _payload(rows, winner) else conflicts)[place] = True
+        partition.rows = rows.drop_columns(["_text", "_client", "_id"]).append_column("event_id", pa.array(ids, pa.binary()))
+        partition.drop(duplicates, "duplicate")
+        partition.drop(conflicts[~duplicates], "conflict")
+
+    def _people(self, partitions: Sequence[_Partition]) -> dict[tuple[str, str], Person]:
+        """Everybody who is named, known to the vault from now on, by (kind, id); drops what those did who were erased since."""
+        named = dict[tuple[str, str], None]()
+        for partition, person in product(partitions, self._persons):
+            named |= dict.fromkeys((_kind(person), who) for who in pc.unique(partition.rows[f"={person.name}"]).to_pylist() if who is not None)
+        people = dict(zip(named, self._keys.people(list(named)), strict=True)) if named else {}
+        if any(person.erased_at for person in people.values()):
+            for partition, person in product(partitions, self._persons):
+                since = [None if who is None else people[_kind(person), who].erased_at for who in partition.rows[f"={person.name}"].to_pylist()]
+                before = pc.less(partition.rows["time"], pa.array(since, INSTANT))
+                partition.drop(np.asarray(pc.fill_null(before, False)), "erased")
+        return people
+
+    # --- frames ----------------------------------------------------------------------------------------------------------------------------------
+
+    def _staged(self, partition: _Partition, people: Mapping[tuple[str, str], Person], base: str) -> int:
+        """Writes the partition's rows, and those for its late lane; how many values are without their person."""
+        key, rows, counts = partition.batch.key, partition.rows, partition.counts
+        good, frame = _good(rows), self._frame(key, rows, people)
+        late = pc.and_(good, rows[_PARKED])
+        counts["parked"] = pc.sum(late).as_py() or 0
+        for lane, mine in (("", pc.and_not(good, late)), (BAD, pc.invert(good)), (LATE, late)):
+            if pc.any(mine).as_py():
+                chosen = frame.filter(mine)
+                write_frame(f"{base}/_part={lane}{key}", chosen if lane else chosen.drop_columns([FAILED, SEGMENT, LINE]))
+        lost = (pc.and_(rows[f"={value.name}"].is_valid(), rows[f"={_owner(value)}"].is_null()) for value in self._values)
+        return sum(pc.sum(each).as_py() or 0 for each in lost)
+
+    def _frame(self, key: str, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
+        """The rows in the staged form (see steps): where each came from, and what it breaks."""
+        columns: dict[str, Any] = {}
+        for column in self._contract.columns:
+            field = self._fields.get(column.name)
+            if field is None:
+                columns[column.name] = rows[column.name]
+            elif field.personal is None:
+                columns[field.name] = rows[f"={field.name}"]
+            elif field.personal.of is None:
+                columns[field.name] = self._pseudonyms(field, rows, people)
+            else:
+                columns[field.name] = self._encrypted(field, rows, people)
+        columns[self._column] = pa.array([key] * len(rows), pa.string())
+        return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
+
+    def _pseudonyms(self, person: WireField, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
+        kind, purpose, known = _kind(person), self._contract.purpose, dict[str | None, bytes | None]()
+        for who in pc.unique(rows[f"={person.name}"]).to_pylist():
+            known[who] = None if who is None else pseudonym(people[kind, who], purpose)
+        return pa.array([known[who] for who in rows[f"={person.name}"].to_pylist()], pa.binary())
+
+    def _encrypted(self, value: WireField, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
+        """Ciphertexts; null where there is no value, or nobody whose it is."""
+        owner, whole = self._fields[_owner(value)], value.type.kind == "integer"
+        kind, known = _kind(owner), dict[tuple[str | None, str | None], bytes | None]()
+        pairs = list(zip(rows[f"={owner.name}"].to_pylist(), rows[f"={value.name}"].to_pylist(), strict=True))
+        for who, text in pairs:
+            if (who, text) not in known:
+                nothing = who is None or text is None
+                known[who, text] = None if nothing else FieldCipher(people[kind, who].key, value.name).encrypt(int(text) if whole else text)
+        return pa.array([known[pair] for pair in pairs], pa.binary())
+
+    @property
+    def _keys(self) -> Vault:
+        if self._vault is None:
+            raise RuntimeError(f"{self._contract.key} cannot be taken in without the vault: start it with ./backline up")
+        return self._vault
+
+
+def _groups(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+    """Partitions that are cleaned together: large ones by themselves."""
+    group, lines = list[Batch](), 0
+    for batch in batches:
+        rows = sum(segment.rows for segment in batch.segments)
+        if group and lines + rows > _TOGETHER:
+            yield group
+            group, lines = [], 0
+        group.append(batch)
+        lines += rows
+    if group:
+        yield group
+
+
+def _by_size(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Segments that are read together: small ones several at a time."""
+    group, size = list[Segment](), 0
+    for segment in segments:
+        if group and size + segment.size > _READ_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(segment)
+        size += segment.size
+    if group:
+        yield group
+
+
+def _outside(times: Any, key: str) -> list[int]:
+    """The places of events whose time is known and not in the partition."""
+    window = window_of(key)
+    inside = pc.and_(pc.greater_equal(times, pa.scalar(window.start, INSTANT)), pc.less(times, pa.scalar(window.end, INSTANT)))
+    return [int(place) for place in np.nonzero(~np.asarray(pc.fill_null(inside, True)))[0]]
+
+
+def _good(rows: Any) -> Any:
+    """Which rows break no rule."""
+    return rows[FAILED].is_null()
+
+
+def _payload(rows: Any, place: int) -> tuple[Any, bytes]:
+    """What two copies have in common, or not."""
+    text: bytes = rows["_text"][place].as_py()
+    return rows["time"][place].value, text[text.index(b',"data":') :].rstrip(b"\n")
+
+
+def _kind(person: WireField) -> str:
+    assert person.personal is not None
+    return person.personal.kind
+
+
+def _owner(value: WireField) -> str:
+    assert value.personal is not None
+    assert value.personal.of is not None
+    return value.personal.of
