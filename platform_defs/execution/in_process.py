@@ -10,7 +10,7 @@ import codecs
 import gzip
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,10 +31,9 @@ from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge
 from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import write_frame
-from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.identity import event_ids
-from platform_defs.privacy.pseudonyms import pseudonym
-from platform_defs.privacy.vault import Person, Vault
+from platform_defs.privacy.pseudonyms import ciphertexts, pseudonyms
+from platform_defs.privacy.vault import People, Vault
 
 MOST_LINES = 1_000_000
 MOST_BYTES = 64 << 20
@@ -178,22 +177,22 @@ class InProcess:
         partition.drop(duplicates, "duplicate")
         partition.drop(conflicts[~duplicates], "conflict")
 
-    def _people(self, partitions: Sequence[_Partition]) -> dict[tuple[str, str], Person]:
-        """Everybody who is named, known to the vault from now on, by (kind, id); drops what those did who were erased since."""
-        named = dict[tuple[str, str], None]()
+    def _people(self, partitions: Sequence[_Partition]) -> dict[str, People]:
+        """Everybody who is named, known to the vault from now on, by kind; drops what those did who were erased since."""
+        named = defaultdict[str, dict[str, None]](dict)
         for partition, person in product(partitions, self._persons):
-            named |= dict.fromkeys((_kind(person), who) for who in pc.unique(partition.rows[f"={person.name}"]).to_pylist() if who is not None)
-        people = dict(zip(named, self._keys.people(list(named)), strict=True)) if named else {}
-        if any(person.erased_at for person in people.values()):
-            for partition, person in product(partitions, self._persons):
-                since = [None if who is None else people[_kind(person), who].erased_at for who in partition.rows[f"={person.name}"].to_pylist()]
+            named[_kind(person)] |= dict.fromkeys(pc.unique(pc.drop_null(partition.rows[f"={person.name}"])).to_pylist())
+        people = {kind: self._keys.people(kind, whose) for kind, whose in named.items()}
+        for partition, person in product(partitions, self._persons):
+            if erased_at := people[_kind(person)].erased_at:
+                since = [erased_at.get(who) for who in partition.rows[f"={person.name}"].to_pylist()]
                 before = pc.less(partition.rows["time"], pa.array(since, INSTANT))
                 partition.drop(np.asarray(pc.fill_null(before, False)), "erased")
         return people
 
     # --- frames ----------------------------------------------------------------------------------------------------------------------------------
 
-    def _staged(self, partition: _Partition, people: Mapping[tuple[str, str], Person], base: str) -> int:
+    def _staged(self, partition: _Partition, people: Mapping[str, People], base: str) -> int:
         """Writes the partition's rows, and those for its late lane; how many values are without their person."""
         key, rows, counts = partition.batch.key, partition.rows, partition.counts
         good, frame = _good(rows), self._frame(key, rows, people)
@@ -206,7 +205,7 @@ class InProcess:
         lost = (pc.and_(rows[f"={value.name}"].is_valid(), rows[f"={_owner(value)}"].is_null()) for value in self._values)
         return sum(pc.sum(each).as_py() or 0 for each in lost)
 
-    def _frame(self, key: str, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
+    def _frame(self, key: str, rows: Any, people: Mapping[str, People]) -> Any:
         """The rows in the staged form (see steps): where each came from, and what it breaks."""
         columns: dict[str, Any] = {}
         for column in self._contract.columns:
@@ -216,28 +215,17 @@ class InProcess:
             elif field.personal is None:
                 columns[field.name] = rows[f"={field.name}"]
             elif field.personal.of is None:
-                columns[field.name] = self._pseudonyms(field, rows, people)
+                columns[field.name] = self._pseudonyms(field, rows, people[_kind(field)])
             else:
-                columns[field.name] = self._encrypted(field, rows, people)
+                owner = self._fields[_owner(field)]
+                whose, texts = (rows[f"={each.name}"].to_pylist() for each in (owner, field))
+                columns[field.name] = pa.array(ciphertexts(people[_kind(owner)], field, whose, texts), pa.binary())
         columns[self._column] = pa.array([key] * len(rows), pa.string())
         return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
 
-    def _pseudonyms(self, person: WireField, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
-        kind, purpose, known = _kind(person), self._contract.purpose, dict[str | None, bytes | None]()
-        for who in pc.unique(rows[f"={person.name}"]).to_pylist():
-            known[who] = None if who is None else pseudonym(people[kind, who], purpose)
-        return pa.array([known[who] for who in rows[f"={person.name}"].to_pylist()], pa.binary())
-
-    def _encrypted(self, value: WireField, rows: Any, people: Mapping[tuple[str, str], Person]) -> Any:
-        """Ciphertexts; null where there is no value, or nobody whose it is."""
-        owner, whole = self._fields[_owner(value)], value.type.kind == "integer"
-        kind, known = _kind(owner), dict[tuple[str | None, str | None], bytes | None]()
-        pairs = list(zip(rows[f"={owner.name}"].to_pylist(), rows[f"={value.name}"].to_pylist(), strict=True))
-        for who, text in pairs:
-            if (who, text) not in known:
-                nothing = who is None or text is None
-                known[who, text] = None if nothing else FieldCipher(people[kind, who].key, value.name).encrypt(int(text) if whole else text)
-        return pa.array([known[pair] for pair in pairs], pa.binary())
+    def _pseudonyms(self, person: WireField, rows: Any, people: People) -> Any:
+        known = pseudonyms(people, self._contract.purpose).get
+        return pa.array([None if who is None else known(who) for who in rows[f"={person.name}"].to_pylist()], pa.binary())
 
     @property
     def _keys(self) -> Vault:

@@ -70,6 +70,12 @@ def lookup_of(index_key: bytes, kind: str, identifier: str) -> bytes:
     return keyed_name(index_key, kind, identifier)
 
 
+def lookups_of(index_key: bytes, kind: str, identifiers: Iterable[str]) -> list[bytes]:
+    """`lookup_of` of many."""
+    framed = message(kind)
+    return keyed_names(index_key, [b"%b%d:%b," % (framed, len(raw), raw) for raw in map(str.encode, identifiers)])
+
+
 def plain_name(*parts: str) -> bytes:
     """An unkeyed name of the parts, 16 bytes: what tests' people are called. Never stored in a table."""
     return hashlib.sha256(message(*parts)).digest()[:NAME_BYTES]

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from platform_defs.contracts.contract import WireField
 from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.identity import NAME_BYTES, keyed, message, pads
-from platform_defs.privacy.vault import Person, Vault
+from platform_defs.privacy.vault import People, Person, Vault
 
 _CHUNK = 100_000
 _FOLDER = "private"
@@ -35,6 +35,12 @@ _PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes. Pseudonyms of two purposes do not join."""
     return keyed(person.key, _label(purpose, person.generation))[:NAME_BYTES]
+
+
+def pseudonyms(people: People, purpose: str) -> dict[str, bytes]:
+    """The same of many, by id."""
+    of = people.generations.get
+    return {who: keyed(key, _label(purpose, of(who, 0)))[:NAME_BYTES] for who, key in people.keys.items()}
 
 
 @cache
@@ -113,10 +119,11 @@ def write_people(path: str, vault: Vault, purpose: str, person: WireField, value
 
     def theirs(batch: pa.RecordBatch) -> pa.Table:
         identifiers, *texts = (column.to_pylist() for column in batch.columns)
-        people = vault.people([(kind, identifier) for identifier in identifiers])
-        columns: list[Any] = [batch.column(0), [pseudonym(each, purpose) for each in people], [each.erased_at for each in people]]
+        people = vault.people(kind, set(identifiers))
+        known = pseudonyms(people, purpose)
+        columns: list[Any] = [batch.column(0), [known[who] for who in identifiers], [people.erased_at.get(who) for who in identifiers]]
         for place, (value, column) in enumerate(zip(values, texts, strict=True), 1):
-            columns += [batch.column(place), [_ciphertext(each, value, text) for each, text in zip(people, column, strict=True)]]
+            columns += [batch.column(place), ciphertexts(people, value, identifiers, column)]
         return pa.table([pa.array(column, each.type) for column, each in zip(columns, schema, strict=True)], schema=schema)
 
     # Two at a time: while one waits for the database, the other computes. No statistics: minimum and maximum in a footer are values.
@@ -126,7 +133,15 @@ def write_people(path: str, vault: Vault, purpose: str, person: WireField, value
     return path
 
 
-def _ciphertext(person: Person, value: WireField, text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    return FieldCipher(person.key, value.name).encrypt(int(text) if value.type.kind == "integer" else text)
+def ciphertexts(people: People, value: WireField, whose: Sequence[str | None], texts: Sequence[str | None]) -> list[bytes | None]:
+    """The stored forms of a reversible field's values, given as texts; None where there is no value, or nobody whose it is."""
+    whole, known = value.type.kind == "integer", dict[tuple[str, str], bytes]()
+
+    def stored(who: str | None, text: str | None) -> bytes | None:
+        if who is None or text is None:
+            return None
+        if (who, text) not in known:
+            known[who, text] = FieldCipher(people.keys[who], value.name).encrypt(int(text) if whole else text)
+        return known[who, text]
+
+    return list(map(stored, whose, texts))

@@ -141,7 +141,7 @@ def with_people(at: Services, events: int, people: int, rounds: int, plain: floa
 def _where(what: str, runs: Sequence[Ran]) -> str:
     profile = Profile({})
     for each in runs:
-        profile.samples.update(json.loads(each.said)["samples"])
+        profile.add(json.loads(each.said)["samples"])
     return f"{what}:\n\n{profile.table(sorted(each.seconds for each in runs)[len(runs) // 2], 'day')}"
 
 

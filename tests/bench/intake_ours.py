@@ -36,13 +36,17 @@ from tests.bench.profile import Place, Profile
 
 CONTRACTS = {"plain": PLAIN, "personal": PERSONAL}
 PHASES: dict[Place, str] = {
-    ("privacy/pseudonyms.py", "write_people"): "who is named: the vault",
-    ("execution/cleaning.py", "_private"): "who is named: collected",
-    ("execution/cleaning.py", "_sort_out"): "lines read, judged, named, told apart and staged",
-    ("execution/cleaning.py", "_ask"): "doubtful lines, by Pydantic",
-    ("execution/cleaning.py", "_apart"): "lines apart: their places",
-    ("execution/cleaning.py", "_counted"): "counted",
-    ("execution/cleaning.py", "_staged"): "lines apart and people: written",
+    ("privacy/vault.py", "people"): "people: the vault",
+    ("execution/in_process.py", "_encrypted"): "people: encrypted",
+    ("execution/in_process.py", "_pseudonyms"): "people: pseudonyms",
+    ("execution/in_process.py", "_people"): "people: collected",
+    ("execution/in_process.py", "_lines"): "lines: read",
+    ("execution/arrow_lines.py", "sure"): "lines: judged and parsed",
+    ("execution/in_process.py", "_rows"): "lines: typed",
+    ("privacy/identity.py", "event_ids"): "events: named",
+    ("execution/in_process.py", "_drop_copies"): "events: told apart",
+    ("lake/staging.py", "write_frame"): "staged",
+    ("execution/in_process.py", "_staged"): "frames",
     ("quality/inspect.py", "inspect"): "inspect",
     ("lake/tables.py", "publish"): "publish",
 }

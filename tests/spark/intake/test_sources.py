@@ -18,6 +18,7 @@ from platform_defs.contracts.sources import SourceDef
 from platform_defs.contracts.wire import wire_fields
 from platform_defs.execution.results import FailureKind
 from platform_defs.privacy.pseudonyms import pseudonym
+from tests.fixtures.people import people_of
 from tests.spark.intake.house import House
 from tests.spark.intake.lines import contract_of
 
@@ -93,7 +94,7 @@ def test_files_and_rows_become_a_partition(shelf: Shelf) -> None:
     assert result.counts == {"landed": 7, "good": 5, "quarantined": 2}
     vault = shelf.house.platform.vault
     assert vault is not None
-    ada, bob = vault.people([("person", "ada"), ("person", "bob")])
+    ada, bob = people_of(vault, [("person", "ada"), ("person", "bob")])
     assert [(row["place"], row["weight"], row["fan"], row["day"]) for row in shelf.rows()] == [
         (1, 0.5, pseudonym(ada, "product"), DAY),
         (2, None, None, DAY),

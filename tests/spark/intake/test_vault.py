@@ -19,6 +19,7 @@ from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.keys import FileKek, KeyProblem
 from platform_defs.privacy.pseudonyms import PrivateFolder, pseudonym, sweep, write_people
 from platform_defs.privacy.vault import Vault
+from tests.fixtures.people import people_of
 from tests.spark.intake.lines import field
 
 KEK = FileKek("test", bytes(range(32)))
@@ -62,15 +63,15 @@ def ids(first: int, last: int) -> list[tuple[str, str]]:
 
 
 def test_a_person_keeps_the_key_in_any_order_and_any_process(vault: Vault, new_vault: Callable[..., Vault]) -> None:
-    first = vault.people(ids(0, 50))
-    again = new_vault().people(list(reversed(ids(0, 50))))
+    first = people_of(vault, ids(0, 50))
+    again = people_of(new_vault(), list(reversed(ids(0, 50))))
     assert first == list(reversed(again))
     assert len({person.key for person in first}) == 50
-    assert vault.people([]) == []
+    assert people_of(vault, []) == []
 
 
 def test_asking_twice_in_one_call_and_by_another_kind(vault: Vault) -> None:
-    one, two, other = vault.people([("person", "7"), ("person", "7"), ("device", "7")])
+    one, two, other = people_of(vault, [("person", "7"), ("person", "7"), ("device", "7")])
     assert one == two
     assert one.key != other.key
 
@@ -81,18 +82,18 @@ def test_many_that_meet_the_same_new_people_get_the_same_keys(vault: Vault, new_
     with ThreadPoolExecutor(6) as pool:
         # Each in another order and over another, overlapping part, many chunks' worth of statements at once.
         asked = [wanted[i * 200 : i * 200 + 2000][:: (-1) ** i] for i in range(6)]
-        answers = list(pool.map(lambda pair: pair[0].people(pair[1]), zip(vaults, asked, strict=True)))
+        answers = list(pool.map(lambda pair: people_of(*pair), zip(vaults, asked, strict=True)))
     keys: dict[tuple[str, str], bytes] = {}
     for names, people in zip(asked, answers, strict=True):
         for name, person in zip(names, people, strict=True):
             assert keys.setdefault(name, person.key) == person.key
-    assert [person.key for person in vault.people(list(keys))] == list(keys.values())
+    assert [person.key for person in people_of(vault, list(keys))] == list(keys.values())
 
 
 def test_more_people_than_a_chunk(vault: Vault, postgres: EmbeddedPostgres) -> None:
-    people = vault.people(ids(0, 45_000))
+    people = people_of(vault, ids(0, 45_000))
     assert len({person.key for person in people}) == 45_000
-    assert vault.people(ids(44_990, 45_010))[:10] == people[-10:]
+    assert people_of(vault, ids(44_990, 45_010))[:10] == people[-10:]
     assert run(postgres, "SELECT count(*) FROM persons") == [(45_010,)]
 
 
@@ -105,7 +106,7 @@ def test_creating_at_once_makes_one_set_of_keys(new_vault: Callable[..., Vault])
 
 
 def test_the_database_holds_neither_ids_nor_open_keys(vault: Vault, postgres: EmbeddedPostgres) -> None:
-    people = vault.people(ids(0, 20))
+    people = people_of(vault, ids(0, 20))
     dump = b"".join(
         bytes(value) if isinstance(value, memoryview) else str(value).encode()
         for table in ("persons", "vault_keys", "naming_keys", "tombstones")
@@ -127,22 +128,22 @@ def test_the_wrong_key_encryption_key_is_refused_by_name(vault: Vault, new_vault
 
 
 def test_a_row_moved_to_another_person_does_not_open(vault: Vault, postgres: EmbeddedPostgres) -> None:
-    vault.people(ids(0, 2))
+    people_of(vault, ids(0, 2))
     run(postgres, "UPDATE persons SET wrapped = (SELECT wrapped FROM persons ORDER BY lookup LIMIT 1)")
     with pytest.raises(KeyProblem, match="epoch 1"):
-        vault.people(ids(0, 2))
+        people_of(vault, ids(0, 2))
 
 
 def test_rotation_changes_no_one(vault: Vault, new_vault: Callable[..., Vault], postgres: EmbeddedPostgres) -> None:
-    before = vault.people(ids(0, 5))
+    before = people_of(vault, ids(0, 5))
     assert vault.rotate() == 2
-    assert new_vault().people(ids(0, 10))[:5] == before
+    assert people_of(new_vault(), ids(0, 10))[:5] == before
     assert run(postgres, "SELECT epoch, count(*) FROM persons GROUP BY epoch ORDER BY epoch") == [(1, 5), (2, 5)]
 
 
 def test_finding_adds_nobody(vault: Vault) -> None:
     assert vault.find("person", "nobody") is None
-    [person] = vault.people([("person", "7")])
+    [person] = people_of(vault, [("person", "7")])
     assert vault.find("person", "7") == person
 
 
@@ -153,17 +154,17 @@ def test_no_other_role_enters_the_vault(postgres: EmbeddedPostgres, vault: Vault
 
 
 def test_purposes_and_generations_do_not_join(vault: Vault, postgres: EmbeddedPostgres) -> None:
-    [person] = vault.people([("person", "7")])
+    [person] = people_of(vault, [("person", "7")])
     assert len(pseudonym(person, "product")) == 16
     assert pseudonym(person, "product") != pseudonym(person, "fraud")
     run(postgres, "UPDATE persons SET generation = 1")
-    [next_generation] = vault.people([("person", "7")])
+    [next_generation] = people_of(vault, [("person", "7")])
     assert next_generation.key == person.key
     assert pseudonym(next_generation, "product") != pseudonym(person, "product")
 
 
 def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: EmbeddedPostgres, tmp_path: Path) -> None:
-    [person, other] = vault.people([("person", "7"), ("person", "8")])
+    [person, other] = people_of(vault, [("person", "7"), ("person", "8")])
     erased = datetime(2026, 10, 1, tzinfo=UTC)
     run(postgres, f"INSERT INTO tombstones VALUES ('\\x{vault.lookup('person', '8').hex()}', '{erased.isoformat()}')")
     user = field("user_id", "string", personal=PersonalMark(kind="person"))

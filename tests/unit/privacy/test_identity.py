@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_defs.privacy.identity import event_id, event_ids, keyed, keyed_name, keyed_names, lookup_of, message, pads, plain_name
+from platform_defs.privacy.identity import event_id, event_ids, keyed, keyed_name, keyed_names, lookup_of, lookups_of, message, pads, plain_name
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=4)
 KEY = bytes(range(32))
@@ -53,10 +53,12 @@ IDS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max
 
 
 @given(st.lists(st.tuples(IDS, IDS), max_size=6))
-def test_ids_of_many_events_are_those_of_each(identities: list[tuple[str | None, str | None]]) -> None:
+def test_ids_of_many_events_and_people_are_those_of_each(identities: list[tuple[str | None, str | None]]) -> None:
     clients, identifiers = (pa.array([pair[place] for pair in identities], pa.string()) for place in (0, 1))
     wanted = [None if None in pair else event_id(KEY, str(pair[0]), "a/é", str(pair[1])) for pair in identities]
     assert event_ids(KEY, "a/é", clients, identifiers) == wanted
+    named = [pair[1] for pair in identities if pair[1] is not None]
+    assert lookups_of(KEY, "person", named) == [lookup_of(KEY, "person", each) for each in named]
 
 
 def test_too_long_a_key_is_refused() -> None:
