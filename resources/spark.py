@@ -20,8 +20,9 @@ import grpc
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from platform_defs.contracts.contract import Tier
 from platform_defs.lake.engine import Engine, EngineError, Zone
-from resources.spark_plans import COMPILED, COMPILED_FROM_ROWS, INTERPRETED
+from resources.spark_plans import COMPILED, COMPILED_FROM_ROWS, INTERPRETED, TIER_POOLS
 from resources.spark_use import ServerUse
 from resources.spark_watch import Watch
 
@@ -118,6 +119,7 @@ class SparkEngine:
         self._lock = threading.RLock()
         self._sessions: dict[str, SparkSession] = {}
         self._compiling: set[str] = set()
+        self._tiers: dict[str, Tier] = {}
 
     def session(self, run_id: str) -> SparkSession:
         """The session of this run, opened on first use. Raises EngineError if the server does not answer, or if somebody ended the run's session."""
@@ -159,6 +161,18 @@ class SparkEngine:
                     session.conf.set(name, value)
                 (self._compiling.add if many else self._compiling.discard)(identity)
 
+    def ranked(self, session: SparkSession, tier: Tier) -> None:
+        """Puts the session's next jobs into its tier's pool (deploy/local/fairscheduler.xml). A short call where the tier changes, none where not.
+
+        Connect has no call for a pool, which is a property of a thread of the server: but while a plan runs, Spark makes such properties of all settings of
+        its session. A run that a person asked for may hold several tiers: the endpoint that came last decides for all of it.
+        """
+        identity = _client(session)._session_id
+        with self._lock:
+            if tier != self._tiers.get(identity, "normal"):
+                session.conf.set("spark.scheduler.pool", TIER_POOLS[tier])
+                self._tiers[identity] = tier
+
     def interrupt(self, run_id: str) -> int:
         """Interrupts all that the run's session does in the server and waits until nothing of it runs.
 
@@ -199,6 +213,7 @@ class SparkEngine:
                 self._watch = None
         if held is not None:
             self._compiling.discard(_client(held)._session_id)
+            self._tiers.pop(_client(held)._session_id, None)
             held.stop()
 
     def close(self) -> None:

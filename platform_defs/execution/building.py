@@ -241,6 +241,7 @@ class _Build:
             return True
         with staging_folder(self._platform.lake, self._work.run_id, self._key) as folder, engine.tagged(session, self._work.run_id, self._key):
             run = StepRun(self._work.run_id, session, folder, fence=fence.number)
+            engine.ranked(session, self._work.declared.contract.tier)
             engine.sized(session, self._rows_a_plan(planned))
             staged = self._staged(planned, run)
             # An answer is mostly smaller than what was read: compiling for millions of rows what sees thousands took a third of such an hour.

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from platform_defs.contracts.contract import Tier
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -42,6 +44,9 @@ class Engine(Protocol):
 
     def sized(self, session: SparkSession, rows: int | None) -> None:
         """Says how many rows each of the next plans of the session sees (None: nobody knows), so that few rows are not kept waiting for a compiler."""
+
+    def ranked(self, session: SparkSession, tier: Tier) -> None:
+        """Says of which tier the session's next work is: where cores are short, higher tiers get more of them."""
 
     def interrupt(self, run_id: str) -> int:
         """Interrupts all that the run's session still does in the server, waits until nothing of it runs; how many operations it hit."""

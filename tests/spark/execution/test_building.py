@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -70,6 +73,26 @@ def test_a_range_is_built_in_one_commit_and_recorded(shop: Workshop, plays: Decl
     assert [(each.key, each.content) for each in record.published] == [(key, published[key].content.hex()) for key in (H0, H1, H2)]
     assert record.fence == writes[0].signature["fence"]
     assert shop.platform.ledger.leases.of_run(shop.runs[-1]) == {}
+
+
+class Pools(Schema):
+    """Where the work was done."""
+
+    pool: T.StringType = field()
+
+
+@pytest.mark.parametrize(("tier", "pool"), [("high", "high"), ("normal", "none"), ("low", "low")])
+def test_work_is_done_in_the_pool_of_its_tier(shop: Workshop, tier: str, pool: str) -> None:
+    def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            said = TaskContext.get().getLocalProperty("spark.scheduler.pool") or "none"
+            yield pa.RecordBatch.from_pydict({"pool": [said] * batch.num_rows})
+
+    shop.input(EVENTS, column("track", "STRING"))
+    fill(shop, h00=["a"])
+    declared = shop.declare(lambda played: played.mapInArrow(tell, "pool STRING"), Pools, [same("played", EVENTS)], tier=tier)
+    assert shop.build(declared, H0)[H0].outcome == "published"
+    assert shop.rows() == [{"pool": pool, "hour": H0}]
 
 
 def test_current_partitions_are_skipped_and_changed_ones_rebuilt(shop: Workshop, plays: Declared) -> None:

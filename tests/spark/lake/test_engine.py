@@ -14,8 +14,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pyarrow as pa
 import pytest
+from pyspark import TaskContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -24,9 +27,23 @@ from platform_defs.lake import delta_log
 from platform_defs.lake.engine import EngineError
 from platform_defs.lake.layout import Lake
 from platform_defs.lake.tables import ensure_table, read_table
+from platform_defs.running.spark_server import POOLS
 from resources.spark import SparkEngine, SparkEngines, session_id
+from resources.spark_plans import TIER_POOLS
 from tests.fixtures.publishing import publish_frame
 from tests.spark.lake.samples import HOURS, contract, found, rows
+
+
+def pool_of(session: SparkSession) -> str | None:
+    """The pool that a task of the session finds itself in."""
+
+    def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"pool": pa.array([TaskContext.get().getLocalProperty("spark.scheduler.pool")], pa.string())})
+
+    [row] = session.range(1).coalesce(1).mapInArrow(tell, "pool STRING").collect()
+    return str(row.pool) if row.pool else None
+
 
 # A client that publishes rows which take 0.3 s each to compute: killed in the middle, its write goes on in the server.
 CLIENT = """
@@ -56,6 +73,22 @@ def run_id(engine: SparkEngine) -> Iterator[str]:
     run = f"run-{uuid.uuid4()}"
     yield run
     engine.release(run)
+
+
+def test_the_work_of_a_session_is_in_the_pool_of_its_tier(engine: SparkEngine, run_id: str) -> None:
+    session, other = engine.session(run_id), engine.session(f"{run_id}-other")
+    assert pool_of(session) is None  # Spark's `default`
+    for tier in ("high", "low", "normal"):
+        engine.ranked(session, tier)
+        assert pool_of(session) == TIER_POOLS[tier]
+        assert pool_of(other) is None
+    engine.release(f"{run_id}-other")
+
+
+def test_every_tier_has_a_pool_and_higher_ones_get_more() -> None:
+    weights = {pool.attrib["name"]: int(pool.findtext("weight", "1")) for pool in ElementTree.parse(POOLS).getroot()}
+    high, normal, low = (weights[TIER_POOLS[tier]] for tier in ("high", "normal", "low"))
+    assert high > normal > low
 
 
 def _until(true: Callable[[], object], seconds: float = 60) -> None:
