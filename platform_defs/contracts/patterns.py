@@ -200,6 +200,8 @@ class _Parser:
             low = self.member()
             if self.peek() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.take()
+                if self.peek() == "-":  # Rust takes the set on its right away from the one on its left
+                    raise PatternError(f"the range {low}-- must be written {low}-\\-")
                 high = self.member()
                 if high < low:
                     raise PatternError(f"the range {low}-{high} runs backwards")
@@ -232,6 +234,8 @@ class _Parser:
             parts = self.text[self.at : end].split(",") if end >= 0 else []
             if not 1 <= len(parts) <= 2 or not (parts[0].isascii() and parts[0].isdigit()) or not all(p == "" or (p.isascii() and p.isdigit()) for p in parts):
                 raise PatternError("a repetition is written {m}, {m,} or {m,n}; write \\{ for the character itself")
+            if any(p != str(int(p)) for p in parts if p):  # RE2 reads such braces as text
+                raise PatternError("a repetition is written without leading zeros: {4}, not {04}")
             self.at = end + 1
             least = int(parts[0])
             bounds = (least, least if len(parts) == 1 else int(parts[1]) if parts[1] else None)

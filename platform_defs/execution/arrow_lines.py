@@ -22,10 +22,11 @@ from pydantic_core import from_json
 from platform_defs.contracts.bounds import INSTANT_RANGE, instant_text
 from platform_defs.contracts.contract import Contract, WireField, WireType
 from platform_defs.contracts.patterns import java_pattern
-from platform_defs.execution.validation import LineForm, line_fields
+from platform_defs.execution.validation import SEPARATOR, LineForm, line_fields
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _POSSESSIVE = re.compile(r"(?<=[*+?}])\+")  # RE2 never goes back, and does not know the mark that forbids it
+_LENIENT = ",?"  # RE2 does not look ahead either: what it lets through with a comma too many or too few is no JSON, so that the reader refuses it
 _BLOCK = 1 << 20  # of text, what a processor's cache holds: of 64 kB and of 64 MB the reader took a third longer
 _FEW = 32
 _MOST = 1.7976931348623157e308
@@ -40,7 +41,8 @@ class ArrowForm:
         line_form: the same as Spark has it.
         pattern: matches the one spelling and the line's end, for RE2.
         record: the type a line is read as; UUID, instants and decimals as text.
-        quick: whether Arrow can tell good lines. It has no maps, and RE2 may find the contract's patterns too large: then no line is sure.
+        quick: whether Arrow can tell good lines. It has no maps, RE2 refuses large repetitions of groups, and decimals of 38 digits have no limits with other
+            places: then no line is sure.
     """
 
     line_form: LineForm
@@ -53,9 +55,9 @@ class ArrowForm:
     def of(cls, contract: Contract) -> ArrowForm:
         """The form of an event type's or source's lines."""
         fields, form = line_fields(contract), LineForm.of(contract)
-        pattern = _POSSESSIVE.sub("", form.pattern.removesuffix(r"\z")) + r"\n\z"
+        pattern = _POSSESSIVE.sub("", form.pattern.removesuffix(r"\z").replace(SEPARATOR, _LENIENT)) + r"\n\z"
         record = pa.struct([(field.name, _read_as(field.type)) for field in fields])
-        return cls(form, pattern, record, fields, not any(_has_map(field.type) for field in fields) and _compiles(pattern))
+        return cls(form, pattern, record, fields, not any(_has_map(field.type) for field in fields) and _knows(pattern, fields, record))
 
     def sure(self, lines: Any) -> tuple[Any, Any]:
         """Which lines are good beyond doubt, and what they say.
@@ -208,12 +210,23 @@ def _has_map(wire: WireType) -> bool:
     return wire.kind == "map" or (wire.item is not None and _has_map(wire.item)) or any(_has_map(field.type) for field in wire.fields or ())
 
 
-def _compiles(pattern: str) -> bool:
+def _knows(pattern: str, fields: Sequence[WireField], record: Any) -> bool:
+    """Whether Arrow takes the pattern and all limits."""
     try:
-        pc.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid:
+        list(_checks(fields, pa.array([], record)))
+        for each in (pattern, *(found for field in fields for found in _patterns(field.type))):
+            pc.match_substring_regex(pa.array([""]), each)  # of nothing, no pattern is read
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
+
+
+def _patterns(wire: WireType) -> Iterator[str]:
+    """All patterns of values, those within others too."""
+    if wire.pattern is not None:
+        yield java_pattern(wire.pattern)
+    for inner in (*((wire.item,) if wire.item else ()), *(field.type for field in wire.fields or ())):
+        yield from _patterns(inner)
 
 
 def _is_utf8(lines: Any) -> Any:

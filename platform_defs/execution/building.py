@@ -240,7 +240,7 @@ class _Build:
                 self._fail(key, self._blame.engine(key, error), plan)
             return True
         with staging_folder(self._platform.lake, self._work.run_id, self._key) as folder, engine.tagged(session, self._work.run_id, self._key):
-            run = StepRun(self._work.run_id, session, folder, fence=fence.number)
+            run = StepRun(self._work.run_id, session, folder, fence=fence.number, cancelled=self._work.cancelled)
             engine.ranked(session, self._work.declared.contract.tier)
             engine.sized(session, self._rows_a_plan(planned))
             staged = self._staged(planned, run)

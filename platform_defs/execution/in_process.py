@@ -1,4 +1,4 @@
-"""From landed lines to staged rows in the run's own process: partitions of up to a million lines. The same rows and counts as cleaning's, by test.
+"""From landed lines to staged rows in the run's own process: partitions of up to half a million lines. The same rows and counts as cleaning's, by test.
 
 Spark has to be told what to do (eight jobs, 1.7 s of processor time), makes a reader of 8 kB for each line, and sorts whole rows to tell copies apart: 26 us
 a line. Arrow reads as much at a time as a partition has, and here raw values leave this process in no file: what is written is what is staged.
@@ -7,17 +7,18 @@ a line. Arrow reads as much at a time as a partition has, and here raw values le
 from __future__ import annotations
 
 import codecs
-import gzip
 import os
+import threading
 import time
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,9 @@ import pyarrow.compute as pc
 from platform_defs.contracts.contract import Contract, WireField
 from platform_defs.contracts.partitions import partition_column, window_of
 from platform_defs.execution.arrow_lines import INSTANT, ArrowForm, instants, member, split
-from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, check_lines, cleaned
+from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, SegmentDamaged, check_lines, cleaned
+from platform_defs.execution.platform import Cancelled
+from platform_defs.execution.room import ROOM_BYTES, Room
 from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge
 from platform_defs.lake.landing import LandingStore, Segment
@@ -35,21 +38,17 @@ from platform_defs.privacy.identity import event_ids
 from platform_defs.privacy.pseudonyms import ciphertexts, pseudonyms
 from platform_defs.privacy.vault import People, Vault
 
-MOST_LINES = 1_000_000
-MOST_BYTES = 64 << 20
-"""Of a partition's compressed segments. A line takes about a kilobyte while its partition is cleaned."""
-_TOGETHER = 100_000  # lines; of partitions with fewer, several are cleaned at once: the vault is asked once for all of them
-_READ_BYTES = 4 << 20  # of compressed segments that are read at a time: their text is some ten times as long
+_LINE_BYTES, _DOUBTFUL_LINE_BYTES = 2_000, 4_000
+"""Memory that a line takes while its partition is cleaned, beside three times its text: measured, with a person and a value, and where Pydantic says all."""
+MOST_DOUBTFUL_LINES = 100_000  # of a partition of which Pydantic judges every line: he takes 25 us for one, as Spark does, but one after another
+_TOGETHER_BYTES = 250_000_000  # of smaller partitions several are cleaned at once: the vault is asked once for all of them
+_READ_BYTES = 32 << 20  # of text that is read at a time
 _MOST_THREADS = 4
 _PARKED = "_parked"
+_Thing = TypeVar("_Thing")
 
 
-def fits(batch: Batch) -> bool:
-    """Whether a partition can be cleaned here."""
-    return sum(segment.rows for segment in batch.segments) <= MOST_LINES and sum(segment.size for segment in batch.segments) <= MOST_BYTES
-
-
-@dataclass
+@dataclass(repr=False)
 class _Partition:
     """A partition that is being cleaned.
 
@@ -74,25 +73,35 @@ class InProcess:
 
     Args:
         vault: needed for events (their ids) and wherever a field is personal.
+        room: memory that all who clean in this process share.
     """
 
-    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None) -> None:
-        self._contract, self._landing, self._vault = contract, landing, vault
+    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None, room: Room) -> None:
+        self._contract, self._landing, self._vault, self._room = contract, landing, vault, room
         self._event = contract.kind == "event"
         self._column = partition_column(contract.cadence)
         self._judge, self._form = Judge(contract), ArrowForm.of(contract)
         self._fields = {field.name: field for field in contract.fields}
         self._persons = [f for f in contract.fields if f.personal is not None and f.personal.of is None]
         self._values = [f for f in contract.fields if f.personal is not None and f.personal.of is not None]
+        self._sizes: dict[str, int] = {}
+        self._stopped = threading.Event()
 
-    def clean(self, batches: Sequence[Batch], run: StepRun, name: str) -> dict[str, Cleaned]:
-        """Stages the partitions, below a folder of this name.
+    def fits(self, batch: Batch) -> bool:
+        """Whether a partition can be cleaned here: half a million lines of 250 bytes can."""
+        lines = sum(segment.rows for segment in batch.segments)
+        return self._memory([batch]) <= ROOM_BYTES and (self._form.quick or lines <= MOST_DOUBTFUL_LINES)
+
+    def clean(self, batches: Sequence[Batch], run: StepRun, name: str) -> dict[str, Cleaned | Exception]:
+        """Stages the partitions, below a folder of this name; what one of them raises is its answer and holds no other back.
+
+        SegmentDamaged: a segment is not as its manifest says. zlib.error: it is no gzip. Whatever the vault and the disk raise.
 
         Raises:
-            SegmentDamaged: a segment is not as its manifest says; nothing of its partition was staged.
-            OSError, EOFError, zlib.error: a segment is no whole gzip file. Whatever the vault raises.
+            Cancelled: the run is being cancelled.
         """
-        groups, work = list(_groups(batches)), partial(self._cleaned, base=f"{run.staging}/{name}")
+        groups, base = list(self._groups(batches)), f"{run.staging}/{name}"
+        work = partial(self._each, run=run, base=base)
         if len(groups) == 1:
             return work(groups[0])
         # Arrow and zlib let other threads run meanwhile.
@@ -100,20 +109,60 @@ class InProcess:
         try:
             return {key: done for group in pool.map(work, groups) for key, done in group.items()}
         finally:
+            self._stopped.set()  # where this is left by an interrupt, the threads are still at it
             pool.shutdown(cancel_futures=True)
 
-    def _cleaned(self, batches: Sequence[Batch], base: str) -> dict[str, Cleaned]:
+    def _each(self, batches: Sequence[Batch], run: StepRun, base: str) -> dict[str, Cleaned | Exception]:
+        try:
+            with self._room.taken(self._memory(batches), partial(self._go_on, run)):
+                return {**self._cleaned(batches, run, base)}
+        except Exception as error:  # noqa: BLE001 - whatever it is: told of the partition that raised it
+            if len(batches) == 1:
+                return {batches[0].key: error}
+        return {key: done for number, batch in enumerate(batches) for key, done in self._each([batch], run, f"{base}.{number}").items()}
+
+    def _cleaned(self, batches: Sequence[Batch], run: StepRun, base: str) -> dict[str, Cleaned]:
         began = time.monotonic()
-        partitions = [self._partition(batch) for batch in batches]
+        partitions = [self._partition(batch, run) for batch in batches]
         people = self._people(partitions)
+        self._go_on(run)
         found = [(each.batch, self._staged(each, people, base), each.counts) for each in partitions]
         seconds = (time.monotonic() - began) / len(batches)
         return {batch.key: cleaned(batch, base, {"landed": 0, **+counts}, lost, seconds) for batch, lost, counts in found}
 
+    def _go_on(self, run: StepRun) -> None:
+        """Raises Cancelled where nobody waits for the answer any more."""
+        if self._stopped.is_set() or run.cancelled():
+            raise Cancelled(f"run {run.run_id} is being cancelled")
+
+    def _memory(self, batches: Sequence[Batch]) -> int:
+        """Bytes of memory that cleaning these takes, about."""
+        segments = [segment for batch in batches for segment in batch.segments]
+        line = _LINE_BYTES if self._form.quick else _DOUBTFUL_LINE_BYTES
+        return sum(3 * self._text_bytes(segment) + line * segment.rows for segment in segments)
+
+    def _text_bytes(self, segment: Segment) -> int:
+        """How long a segment's text is, as its file's end says; 0 if there is no file: who reads it will say so."""
+        if segment.path not in self._sizes:
+            try:
+                with open(self._landing.path(segment.path), "rb") as file:
+                    file.seek(-4, os.SEEK_END)
+                    self._sizes[segment.path] = int.from_bytes(file.read(4), "little")
+            except OSError:
+                return 0
+        return self._sizes[segment.path]
+
+    def _groups(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+        """Partitions that are cleaned together: large ones by themselves."""
+        return _together(batches, lambda batch: self._memory([batch]), _TOGETHER_BYTES)
+
     # --- lines -----------------------------------------------------------------------------------------------------------------------------------
 
-    def _partition(self, batch: Batch) -> _Partition:
-        parts = [self._rows(some, batch) for some in _by_size(sorted(batch.segments, key=lambda each: each.path))]
+    def _partition(self, batch: Batch, run: StepRun) -> _Partition:
+        parts = []
+        for some in _together(sorted(batch.segments, key=lambda each: each.path), self._text_bytes, _READ_BYTES):
+            self._go_on(run)
+            parts.append(self._rows(some, batch))
         rows = pa.concat_tables(parts) if parts else self._rows([], batch)
         partition = _Partition(batch, rows, Counter(landed=len(rows)))
         if self._event:
@@ -132,7 +181,7 @@ class InProcess:
         if verdicts:
             told = [verdict.line or "{}" for verdict in verdicts]
             # As it stands where it is spelled as it should be: a copy of it that is sure is compared with it.
-            texts = [line if self._form.spells(line) else text.encode() for line, text in zip(asked, told, strict=True)]
+            texts = [line if self._event and self._form.spells(line) else text.encode() for line, text in zip(asked, told, strict=True)]
             table = pa.concat_tables([table, self._table(pa.array(texts, pa.binary()), self._form.told(told))]).take(
                 pa.array(np.argsort(np.concatenate([np.nonzero(sure)[0], doubtful])))
             )
@@ -151,8 +200,8 @@ class InProcess:
         """All lines, each with its end; raises SegmentDamaged."""
         found = [pa.array([], pa.binary())]
         for segment in segments:
-            text = gzip.decompress(Path(self._landing.path(segment.path)).read_bytes())
-            lines = split(text.removeprefix(codecs.BOM_UTF8))  # as Spark's reader does
+            packed = Path(self._landing.path(segment.path)).read_bytes()
+            lines = split(_unpacked(segment, packed).removeprefix(codecs.BOM_UTF8))  # as Spark's reader does
             check_lines(segment, len(lines))
             found.append(lines)
         return pa.concat_arrays(found)
@@ -234,29 +283,25 @@ class InProcess:
         return self._vault
 
 
-def _groups(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-    """Partitions that are cleaned together: large ones by themselves."""
-    group, lines = list[Batch](), 0
-    for batch in batches:
-        rows = sum(segment.rows for segment in batch.segments)
-        if group and lines + rows > _TOGETHER:
-            yield group
-            group, lines = [], 0
-        group.append(batch)
-        lines += rows
-    if group:
-        yield group
+def _unpacked(segment: Segment, packed: bytes) -> bytes:
+    """A segment's text, no longer than its end says it is. Raises SegmentDamaged."""
+    unpacker, size = zlib.decompressobj(31), int.from_bytes(packed[-4:], "little")
+    text = unpacker.decompress(packed, size + 1)
+    if not unpacker.eof or unpacker.unused_data or len(text) != size:
+        raise SegmentDamaged(f"{segment.path} is not the whole gzip file that was sealed: restore the segment")
+    return text
 
 
-def _by_size(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
-    """Segments that are read together: small ones several at a time."""
-    group, size = list[Segment](), 0
-    for segment in segments:
-        if group and size + segment.size > _READ_BYTES:
+def _together(things: Sequence[_Thing], size_of: Callable[[_Thing], int], most: int) -> Iterator[list[_Thing]]:
+    """The things in their order, as many at a time as are no larger together; one that is larger alone."""
+    group, size = list[_Thing](), 0
+    for thing in things:
+        mine = size_of(thing)
+        if group and size + mine > most:
             yield group
             group, size = [], 0
-        group.append(segment)
-        size += segment.size
+        group.append(thing)
+        size += mine
     if group:
         yield group
 

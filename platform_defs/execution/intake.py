@@ -16,14 +16,14 @@ from platform_defs.execution.batches import Batch, Cleaned, SegmentDamaged
 from platform_defs.execution.cleaning import Cleaner
 from platform_defs.execution.continuing import LATE, Continuation, Hour, hour_of
 from platform_defs.execution.failures import kind_of
-from platform_defs.execution.in_process import InProcess, fits
+from platform_defs.execution.in_process import InProcess
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.execution.results import Failure, FailureKind
 from platform_defs.execution.steps import Planned, Read, Staged, StepRun, Waiting
 from platform_defs.execution.withheld import RunLog
 from platform_defs.lake.engine import Zone
 from platform_defs.lake.files import files_of
-from platform_defs.lake.landing import Segment
+from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import staged_files
 from platform_defs.lake.tables import publish
 from platform_defs.ledger.landing import SegmentRow
@@ -33,6 +33,7 @@ from platform_defs.planning.facts import Published
 from platform_defs.planning.lateness import awaits_reopening, is_parked, reopening_pins
 from platform_defs.planning.seals import is_unread, seals_pin
 from platform_defs.privacy.pseudonyms import PrivateFolder
+from platform_defs.privacy.vault import Vault
 
 FUNCTION = "intake"
 
@@ -82,7 +83,7 @@ class IntakeStep:
         return plans
 
     def compute(self, planned: Sequence[Planned], run: StepRun) -> Mapping[str, Staged | Waiting | Failure]:
-        """All new segments in one job; one hour by one if that fails, so that each fails by itself. Then what continues a published hour, joined to it."""
+        """All new segments; each hour fails by itself. Then what continues a published hour, joined to it."""
         answers = self._taking.staged([self._batches[each.key] for each in planned], run)
         for key, hour in self._hours.items():
             if isinstance(answers.get(key), Staged):
@@ -205,9 +206,23 @@ class Taking:
         return Failure(FailureKind.SEGMENTS_GONE, self._contract.key, self._function, batch.key, why, action)
 
     def staged(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
-        """The partitions, staged or failed; what is raised in here is answered without its text."""
+        """The partitions, staged or failed: in this process those that fit, by Spark the others. What is raised in here is answered without its text."""
+        here = InProcess(*self._parts, self._platform.room)
+        small, large = list[Batch](), list[Batch]()
+        for batch in batches:
+            (small if here.fits(batch) else large).append(batch)
+        return {**self._here(here, small, run), **(self._by_spark(large, run) if large else {})}
+
+    def _here(self, here: InProcess, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
+        done = here.clean(batches, run, self._next_name()) if batches else {}
+        return {key: self.failure(key, each) if isinstance(each, Exception) else self._taken(key, each) for key, each in done.items()}
+
+    def _by_spark(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
+        """All in one job, one by one if that fails."""
         try:
-            return self._together(batches, run)
+            with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
+                done = Cleaner(*self._parts).clean(batches, run, self.enter(), self._next_name())
+            return {key: self._taken(key, each) for key, each in done.items()}
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a row and must not get further
             # A disk that is full, an engine that is gone, or a session that was interrupted, fails every partition: nothing is gained by trying each.
             if len(batches) == 1 or kind_of(error) in (FailureKind.DISK, FailureKind.ENGINE, FailureKind.INTERRUPTED):
@@ -215,7 +230,7 @@ class Taking:
             self.log.keep(error, f"{self._contract.key}, {len(batches)} partitions at once; each is tried by itself")
         answers: dict[str, Staged | Waiting | Failure] = {}
         for batch in batches:
-            answers |= self.staged([batch], run)
+            answers |= self._by_spark([batch], run)
         return answers
 
     def failure(self, key: str, error: BaseException) -> Failure:
@@ -238,16 +253,17 @@ class Taking:
             self._entered = False
             self.folder.__exit__(None, None, None)
 
-    def _together(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
+    @property
+    def _parts(self) -> tuple[Contract, LandingStore, Vault | None]:
+        return self._contract, self._platform.landing, self._platform.vault
+
+    def _next_name(self) -> str:
         self._calls += 1
-        parts, name = (self._contract, self._platform.landing, self._platform.vault), f"intake{self._calls}"
-        here, large = [batch for batch in batches if fits(batch)], [batch for batch in batches if not fits(batch)]
-        done = InProcess(*parts).clean(here, run, name) if here else {}
-        if large:
-            with self._platform.engines.engine("intake").tagged(run.session, run.run_id, self._contract.key):
-                done |= Cleaner(*parts).clean(large, run, self.enter(), name)
-        self.cleaned |= {key: replace(each, staged=self._there(each.staged)) for key, each in done.items()}
-        return {key: self.cleaned[key].staged for key in done}
+        return f"intake{self._calls}"
+
+    def _taken(self, key: str, done: Cleaned) -> Staged:
+        self.cleaned[key] = replace(done, staged=self._there(done.staged))
+        return self.cleaned[key].staged
 
     def _there(self, staged: Staged) -> Staged:
         """The partition as it lies there: an hour without rows is a folder without files, and mostly no row is bad."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from platform_defs.execution.room import Room
 
 if TYPE_CHECKING:
     from platform_defs.contracts.contract import Contract
@@ -44,6 +46,7 @@ class Platform:
         clock: the present instant, aware, UTC; given so that tests can move it.
         secrets: what a source asks for by name; None for one that nobody has set.
         run_logs: folder of the private logs of intake and source runs (see withheld); None: texts of their errors are dropped.
+        room: memory of this process that all its builds share.
     """
 
     engines: EngineProvider
@@ -54,6 +57,7 @@ class Platform:
     clock: Callable[[], datetime]
     secrets: SecretResolver = no_secrets
     run_logs: Path | None = None
+    room: Room = field(default_factory=Room)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ adds `_segment STRING` and `_line BIGINT` to say where the row came from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from platform_defs.execution.platform import never
 from platform_defs.execution.results import Failure
 from platform_defs.lake.columns import FAILED, LINE, SEGMENT
 from platform_defs.lake.engine import Zone
@@ -124,6 +125,7 @@ class StepRun:
         staging: folder of this run and endpoint; a key's frame goes to `frame_path(key)`.
         threads: how many keys may be computed at a time.
         fence: of the lease this is done under; what a step commits in `published` carries it.
+        cancelled: whether the run is being cancelled, for what no signal and no interrupt of the engine reaches.
     """
 
     run_id: str
@@ -131,6 +133,7 @@ class StepRun:
     staging: str
     threads: int = 3
     fence: int = 0
+    cancelled: Callable[[], bool] = never
 
     def frame_path(self, key: str) -> str:
         """Where the frame of one key is staged."""

@@ -54,7 +54,8 @@ class RunLog:
     def failure(self, endpoint: str, function: str, key: str, error: BaseException, module_file: str | None = None) -> Failure:
         """The failure without its text, which is kept here. `module_file`: the author's, to name the line in it rather than one in a library."""
         self.keep(error, f"{endpoint} {key}")
-        kind, why = kind_of(error), f"it raised {said(error, module_file)}"
+        # Memory that others had is free one day: nothing is the matter with the rows.
+        kind, why = FailureKind.ENGINE if isinstance(error, MemoryError) else kind_of(error), f"it raised {said(error, module_file)}"
         again = kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED)
         action = "It is tried again by itself" if again else "Mend what it names: only new code or new input helps"
         if kind is FailureKind.DISK:

@@ -81,8 +81,22 @@ def write_frame(folder: str, frame: pa.Table) -> None:
     Path(folder).mkdir(parents=True, mode=0o700)
     descriptor = os.open(f"{folder}/part-0.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     rows = max(1, len(frame) * _KEPT_GROUP_BYTES // max(1, frame.nbytes))
+    looked_up = [leaf for field in frame.schema if field.name not in NEVER_TWICE for leaf in _leaves(field.name, field.type)]
     with os.fdopen(descriptor, "wb") as file:
-        pq.write_table(frame, file, row_group_size=rows, use_dictionary=[name for name in frame.column_names if name not in NEVER_TWICE])
+        pq.write_table(frame, file, row_group_size=rows, use_dictionary=looked_up)
+
+
+def _leaves(name: str, kind: pa.DataType) -> Iterator[str]:
+    """The parts of a column, as Parquet names them."""
+    if pa.types.is_list(kind):
+        yield from _leaves(f"{name}.list.element", kind.value_type)
+    elif pa.types.is_map(kind):
+        yield from (*_leaves(f"{name}.key_value.key", kind.key_type), *_leaves(f"{name}.key_value.value", kind.item_type))
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name
 
 
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:

@@ -36,7 +36,7 @@ def vault(postgres: EmbeddedPostgres) -> Iterator[Vault]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Who cleans lines, `process` (the run's process) or `spark`: a test's handful would never be Spark's."""
     if request.param == "spark":
-        monkeypatch.setattr(in_process, "MOST_LINES", 0)
+        monkeypatch.setattr(in_process, "ROOM_BYTES", -1)
     return str(request.param)
 
 

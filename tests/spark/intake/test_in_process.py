@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import random
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +18,11 @@ from platform_defs.contracts.contract import Contract, PersonalMark
 from platform_defs.execution import in_process
 from platform_defs.execution.batches import Batch, Cleaned, SegmentDamaged
 from platform_defs.execution.cleaning import Cleaner
-from platform_defs.execution.in_process import InProcess, fits
+from platform_defs.execution.in_process import InProcess
+from platform_defs.execution.platform import Cancelled
+from platform_defs.execution.room import Room
 from platform_defs.execution.steps import StepRun
-from platform_defs.lake.landing import Segment
+from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import read_staged
 from platform_defs.privacy.pseudonyms import PrivateFolder
 from tests.spark.intake.house import HOUR, House
@@ -56,8 +61,8 @@ class Both:
         self.session: Any = house.platform.engines.engine("intake").session(house.own_run)
         self.parts = (contract, house.platform.landing, house.platform.vault)
 
-    def few(self, batches: list[Batch]) -> dict[str, Cleaned]:
-        return InProcess(*self.parts).clean(batches, self.run(), "few")
+    def here(self, batches: list[Batch], **run: Any) -> dict[str, Any]:
+        return InProcess(*self.parts, Room()).clean(batches, replace(self.run(), **run), f"here-{uuid.uuid4()}")
 
     def spark(self, batches: list[Batch]) -> dict[str, Cleaned]:
         return Cleaner(*self.parts).clean(batches, self.run(), self.folder, "spark")
@@ -100,26 +105,62 @@ def test_both_ways_stage_the_same_rows_and_counts(both: Both) -> None:
     mine = {hour: tuple(segment for segment in segments if segment.hour == hour) for hour in (HOUR, NEXT)}
     late = frozenset({mine[HOUR][0].path, mine[HOUR][2].path}) if contract.kind == "event" else frozenset()
     batches = [Batch(HOUR, mine[HOUR], late, late - {mine[HOUR][0].path}), Batch(NEXT, mine[NEXT]), Batch(EMPTY, ())]
-    few, spark = both.few(batches), both.spark(batches)
-    kept = {key: (replace(each.staged, path="", bad="", seconds=0.0), each.late_path is None) for key, each in few.items()}
+    here, spark = both.here(batches), both.spark(batches)
+    kept = {key: (replace(each.staged, path="", bad="", seconds=0.0), each.late_path is None) for key, each in here.items()}
     assert kept == {key: (replace(each.staged, path="", bad="", seconds=0.0), each.late_path is None) for key, each in spark.items()}
-    rows = both.rows(few)
+    rows = both.rows(here)
     assert rows == both.rows(spark)
     if contract.kind == "event":
-        assert set(few[HOUR].staged.counts) == {"landed", "duplicate", "conflict", "erased", "parked"}
+        assert set(here[HOUR].staged.counts) == {"landed", "duplicate", "conflict", "erased", "parked"}
     assert sum("'_failed', None" in row for row in rows) > 50
     assert sum("'_failed', None" not in row for row in rows) > 50
 
 
-@pytest.mark.parametrize("both", [MIXED], indirect=True)
-def test_lines_of_a_harmed_segment_are_refused(both: Both) -> None:
-    segments = both.house.land(MIXED, {HOUR: [canonical(MIXED, random.Random(1))]}, listed=2)
-    with pytest.raises(SegmentDamaged, match="holds 1 lines, its manifest lists 2"):
-        both.few([Batch(HOUR, tuple(segments))])
+def packed(lines: int, **about: Any) -> bytes:
+    return gzip.compress("".join(f"{canonical(WITHOUT_MAPS, random.Random(n))}\n" for n in range(lines)).encode(), **about)
 
 
-def test_many_lines_and_large_ones_are_sparks() -> None:
-    segment = Segment(event="a/b", hour=HOUR, path="p", rows=in_process.MOST_LINES // 2, size=1000, sha256="")
-    assert fits(Batch(HOUR, (segment, segment)))
-    assert not fits(Batch(HOUR, (segment, segment, segment)))
-    assert not fits(Batch(HOUR, (segment.model_copy(update={"size": in_process.MOST_BYTES + 1}),)))
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (packed(1), "holds 1 lines, its manifest lists 2"),
+        (packed(2)[:-9], "not the whole gzip file"),
+        (packed(2)[:-4] + b"\x10\0\0\0", "not the whole gzip file"),
+        (packed(1) + packed(1), "not the whole gzip file"),
+        (b"", "not the whole gzip file"),
+    ],
+    ids=["a line less", "cut off", "longer than it says", "two in one", "nothing"],
+)
+@pytest.mark.parametrize("both", [WITHOUT_MAPS], indirect=True)
+def test_a_harmed_segment_is_told_of_and_holds_no_other_hour_back(both: Both, content: bytes, words: str) -> None:
+    rng = random.Random(1)
+    segments = both.house.land(WITHOUT_MAPS, {hour: [canonical(WITHOUT_MAPS, rng) for _ in range(2)] for hour in (HOUR, NEXT)})
+    harmed = next(segment for segment in segments if segment.hour == HOUR)
+    Path(both.house.platform.landing.path(harmed.path)).write_bytes(content)
+    answers = both.here([Batch(hour, tuple(segment for segment in segments if segment.hour == hour)) for hour in (HOUR, NEXT)])
+    assert isinstance(answers[HOUR], SegmentDamaged)
+    assert words in str(answers[HOUR])
+    assert answers[NEXT].staged.counts == {"landed": 2}
+    assert sum("'_failed', None" in row for row in both.rows({NEXT: answers[NEXT]})) == 2
+
+
+@pytest.mark.parametrize("both", [WITHOUT_MAPS], indirect=True)
+def test_a_run_that_is_cancelled_stages_nothing(both: Both) -> None:
+    segments = both.house.land(WITHOUT_MAPS, {HOUR: [canonical(WITHOUT_MAPS, random.Random(1))]})
+    with pytest.raises(Cancelled):
+        both.here([Batch(HOUR, tuple(segments))], cancelled=lambda: True)
+    assert not list(Path(both.run().staging).glob("here-*"))
+
+
+@pytest.mark.parametrize(("contract", "lines"), [(WITHOUT_MAPS, 500_000), (MIXED, in_process.MOST_DOUBTFUL_LINES)], ids=["sure", "doubtful"])
+def test_many_lines_and_long_ones_are_sparks(tmp_path: Path, contract: Contract, lines: int) -> None:
+    long = tmp_path / "long.gz"
+    long.write_bytes(gzip.compress(b"x" * 1000)[:-4] + (600 << 20).to_bytes(4, "little"))
+
+    def fits(rows: int, path: str = "nowhere.gz") -> bool:
+        segment = Segment(event="a/b", hour=HOUR, path=path, rows=rows, size=1000, sha256="")
+        return InProcess(contract, LandingStore(str(tmp_path)), None, Room()).fits(Batch(HOUR, (segment,)))
+
+    assert fits(lines)
+    assert not fits(2 * lines)
+    assert not fits(1, "long.gz")

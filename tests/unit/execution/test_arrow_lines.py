@@ -102,6 +102,44 @@ def test_lines_that_are_not_utf8_are_doubted_alone() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        field("slug", "string", pattern=r"^[a-z]{1,64}(-[a-z]{1,64}){0,20}$"),
+        field("parts", "list", item=WireType(kind="string", pattern=r"^([^/]{1,255}/){0,20}$")),
+        field("amount", "decimal", digits=38, places=18, le="1E+20"),
+        field("amount", "decimal", digits=38, places=0, ge="-0.5"),
+    ],
+    ids=["pattern", "pattern in a list", "decimal's end", "decimal's places"],
+)
+def test_what_arrow_does_not_know_is_pydantics(unknown: Any) -> None:
+    rng = random.Random(1)
+    contract = contract_of((unknown, field("n", "integer")))
+    assert agree(contract, [canonical(contract, rng).encode() for _ in range(20)]) == 0
+
+
+def test_limits_of_decimals_are_kept() -> None:
+    contract = contract_of((field("price", "decimal", digits=6, places=2, ge="-10.5", lt="1E+2"),))
+    lines = [line_of({"price": price}, random.Random(1)).encode() for price in ("-10.51", "-10.50", "0.00", "99.99", "100.00")]
+    assert [sure for sure, _ in judged(contract, lines)] == [False, True, True, True, False]
+
+
+def test_commas_between_what_may_all_be_absent_are_neither_too_many_nor_too_few() -> None:
+    contract = contract_of([field(name, "integer", **OPTIONAL) for name in "abc"])
+    for data, right in (
+        ("{}", True), ('{"a":1}', True), ('{"b":1,"c":2}', True), ('{"a":1,"b":2,"c":3}', True),
+        ('{"a":1,}', False), ('{"a":1"b":2}', False), ('{,"b":2}', False), ('{"b":1,"a":2}', False), ('{"a":1,"a":2}', False),
+    ):  # fmt: skip
+        line = line_of(None, random.Random(1)).replace("null", data).encode()
+        assert [sure for sure, _ in judged(contract, [line])] == [right], data
+        assert ArrowForm.of(contract).spells(line) == right
+
+
+def test_a_pattern_grows_with_its_fields_and_no_faster() -> None:
+    one, ten = (len(ArrowForm.of(contract_of([field(f"f{n}", "string", **OPTIONAL) for n in range(fields)])).pattern) for fields in (20, 200))
+    assert ten < 11 * one
+
+
 @pytest.mark.parametrize("required", [(), ("b",), ("a", "d")])
 def test_whatever_may_be_absent_is_null(required: tuple[str, ...]) -> None:
     contract = contract_of([field(name, "integer", **({} if name in required else OPTIONAL)) for name in "abcd"])

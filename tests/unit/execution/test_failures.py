@@ -62,6 +62,12 @@ def test_a_disk_that_takes_nothing_is_not_the_authors_and_says_what_to_do(error:
     assert "secret" not in withheld.words
 
 
+def test_an_intake_that_had_no_memory_is_tried_again() -> None:
+    failure = RunLog(None, "run-1").failure("a/b", "intake", "2026-10-01T03", MemoryError())
+    assert not failure.lasting
+    assert "MemoryError" in failure.why
+
+
 def test_other_errors_of_files_are_the_authors() -> None:
     assert kind_of(FileNotFoundError(errno.ENOENT, "No such file or directory")) is FailureKind.RAISED
 
