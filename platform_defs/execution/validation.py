@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -72,7 +73,11 @@ class LineForm:
 
     def spells(self, line: str) -> bool:
         """Whether the line has the one spelling."""
-        return re.match(self.pattern.removesuffix(_END) + r"\Z", line) is not None
+        return self._spelling.match(line) is not None
+
+    @cached_property
+    def _spelling(self) -> re.Pattern[str]:
+        return re.compile(self.pattern.removesuffix(_END) + r"\Z")
 
     def parsed(self, line: Column) -> Column:
         """The line as a struct with the envelope's names, `data`, and `_corrupt`; null members where the text does not give them."""

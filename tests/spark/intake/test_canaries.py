@@ -34,7 +34,7 @@ class Talkative(Vault):
         raise ValueError(f"no idea who {identities} is")
 
 
-@pytest.mark.parametrize("way", ["spark", "few"], indirect=True)
+@pytest.mark.parametrize("way", ["spark", "process"], indirect=True)
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_personal_outlives_a_run(house: House, fails: bool, capfd: pytest.CaptureFixture[str]) -> None:
     house.apply(PLAYED)
