@@ -125,8 +125,9 @@ class InProcess:
         began = time.monotonic()
         partitions = [self._partition(batch, run) for batch in batches]
         people = self._people(partitions)
+        known = {kind: pseudonyms(each, self._contract.purpose) for kind, each in people.items()}
         self._go_on(run)
-        found = [(each.batch, self._staged(each, people, base), each.counts) for each in partitions]
+        found = [(each.batch, self._staged(each, people, known, base), each.counts) for each in partitions]
         seconds = (time.monotonic() - began) / len(batches)
         return {batch.key: cleaned(batch, base, {"landed": 0, **+counts}, lost, seconds) for batch, lost, counts in found}
 
@@ -241,10 +242,14 @@ class InProcess:
 
     # --- frames ----------------------------------------------------------------------------------------------------------------------------------
 
-    def _staged(self, partition: _Partition, people: Mapping[str, People], base: str) -> int:
-        """Writes the partition's rows, and those for its late lane; how many values are without their person."""
+    def _staged(self, partition: _Partition, people: Mapping[str, People], known: Mapping[str, Mapping[str, bytes]], base: str) -> int:
+        """Writes the partition's rows, and those for its late lane; how many values are without their person.
+
+        Args:
+            known: pseudonyms by kind and id.
+        """
         key, rows, counts = partition.batch.key, partition.rows, partition.counts
-        good, frame = _good(rows), self._frame(key, rows, people)
+        good, frame = _good(rows), self._frame(key, rows, people, known)
         late = pc.and_(good, rows[_PARKED])
         counts["parked"] = pc.sum(late).as_py() or 0
         for lane, mine in (("", pc.and_not(good, late)), (BAD, pc.invert(good)), (LATE, late)):
@@ -254,7 +259,7 @@ class InProcess:
         lost = (pc.and_(rows[f"={value.name}"].is_valid(), rows[f"={_owner(value)}"].is_null()) for value in self._values)
         return sum(pc.sum(each).as_py() or 0 for each in lost)
 
-    def _frame(self, key: str, rows: Any, people: Mapping[str, People]) -> Any:
+    def _frame(self, key: str, rows: Any, people: Mapping[str, People], known: Mapping[str, Mapping[str, bytes]]) -> Any:
         """The rows in the staged form (see steps): where each came from, and what it breaks."""
         columns: dict[str, Any] = {}
         for column in self._contract.columns:
@@ -264,17 +269,14 @@ class InProcess:
             elif field.personal is None:
                 columns[field.name] = rows[f"={field.name}"]
             elif field.personal.of is None:
-                columns[field.name] = self._pseudonyms(field, rows, people[_kind(field)])
+                named, of = rows[f"={field.name}"].to_pylist(), known[_kind(field)]
+                columns[field.name] = pa.array([None if who is None else of[who] for who in named], pa.binary())
             else:
                 owner = self._fields[_owner(field)]
                 whose, texts = (rows[f"={each.name}"].to_pylist() for each in (owner, field))
                 columns[field.name] = pa.array(ciphertexts(people[_kind(owner)], field, whose, texts), pa.binary())
         columns[self._column] = pa.array([key] * len(rows), pa.string())
         return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
-
-    def _pseudonyms(self, person: WireField, rows: Any, people: People) -> Any:
-        known = pseudonyms(people, self._contract.purpose).get
-        return pa.array([None if who is None else known(who) for who in rows[f"={person.name}"].to_pylist()], pa.binary())
 
     @property
     def _keys(self) -> Vault:

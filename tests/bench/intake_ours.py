@@ -37,8 +37,8 @@ from tests.bench.profile import Place, Profile
 CONTRACTS = {"plain": PLAIN, "personal": PERSONAL}
 PHASES: dict[Place, str] = {
     ("privacy/vault.py", "people"): "people: the vault",
-    ("execution/in_process.py", "_encrypted"): "people: encrypted",
-    ("execution/in_process.py", "_pseudonyms"): "people: pseudonyms",
+    ("privacy/pseudonyms.py", "ciphertexts"): "people: encrypted",
+    ("privacy/pseudonyms.py", "pseudonyms"): "people: pseudonyms",
     ("execution/in_process.py", "_people"): "people: collected",
     ("execution/in_process.py", "_lines"): "lines: read",
     ("execution/arrow_lines.py", "sure"): "lines: judged and parsed",
