@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from platform_defs.contracts.contract import Tier
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from platform_defs.contracts.contract import Tier
 
 # Java code for a plan takes 0.2 s to make, for every plan anew since its partition's name is in it: an hour of 200 rows was built in 2.2 s with it and in
 # 1.25 s without. It pays for itself from some hundred thousand rows on.

@@ -1,4 +1,4 @@
-"""Plain patterns: the named common subset of regular expressions that mean the same in Pydantic (Rust), Python's `re` and Spark (Java).
+"""Plain patterns: the named common subset of regular expressions that mean the same in Pydantic (Rust), Python's `re`, Spark (Java) and Arrow (RE2).
 
 Grammar: `^` items `$`, where an item is a character, a class `[a-z0-9_]` or `[^...]`, or a group `( | )`, each with an optional `?`, `*`, `+`,
 `{m}`, `{m,}`, `{m,n}`. Left out on purpose: `.`, `\\d`, `\\w`, `\\s`, `\\b` (they differ on Unicode and line ends), look-around, back references,
@@ -69,7 +69,7 @@ def _rounds(sequence: tuple[Repeat, ...]) -> int:
 
 
 def java_pattern(pattern: str) -> str:
-    """The same pattern for Spark's `rlike`: Java's `$` also matches before a last line end, `\\z` does not."""
+    """The same pattern for Spark's `rlike`, and for RE2: Java's `$` also matches before a last line end, `\\z` does not."""
     parse(pattern)
     return pattern[:-1] + r"\z"
 

@@ -7,6 +7,7 @@ or none of it, so it is only shown lines that have the one spelling. Files, copi
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,8 +29,7 @@ INSTANT = pa.timestamp("us", tz="UTC")
 _POSSESSIVE = re.compile(r"(?<=[*+?}])\+")  # RE2 never goes back, and does not know the mark that forbids it
 _LENIENT = ",?"  # RE2 does not look ahead either: what it lets through with a comma too many or too few is no JSON, so that the reader refuses it
 _BLOCK = 1 << 20  # of text, what a processor's cache holds: of 64 kB and of 64 MB the reader took a third longer
-_FEW = 32
-_MOST = 1.7976931348623157e308
+_FEW = 32  # lines; of so many with a bad one the good ones are not looked for: Pydantic is asked about all
 _NO_UUID = "0" * 32
 
 
@@ -56,8 +56,8 @@ class ArrowForm:
         """The form of an event type's or source's lines."""
         fields, form = line_fields(contract), LineForm.of(contract)
         pattern = _POSSESSIVE.sub("", form.pattern.removesuffix(r"\z").replace(SEPARATOR, _LENIENT)) + r"\n\z"
-        record = pa.struct([(field.name, _read_as(field.type)) for field in fields])
-        return cls(form, pattern, record, fields, not any(_has_map(field.type) for field in fields) and _knows(pattern, fields, record))
+        record = _read_as(WireType(kind="record", fields=fields))
+        return cls(form, pattern, record, fields, _knows(pattern, fields, record))
 
     def sure(self, lines: Any) -> tuple[Any, Any]:
         """Which lines are good beyond doubt, and what they say.
@@ -68,16 +68,13 @@ class ArrowForm:
         Returns:
             booleans, none of them null, and for the true ones, in order, an array of `record`.
         """
-        nothing = pa.array([], self.record)
         spelled = np.asarray(pc.match_substring_regex(lines, self.pattern)) if self.quick and len(lines) else np.zeros(len(lines), bool)
         spelled &= _is_utf8(lines)
         if not spelled.any():
-            return spelled, nothing
-        chosen = lines if spelled.all() else lines.filter(pa.array(spelled))
-        parts = [(part, np.asarray(self._keep(part))) if part is not None else (nothing, np.zeros(rows, bool)) for part, rows in self._read(chosen)]
-        kept = [part if fine.all() else part.filter(pa.array(fine)) for part, fine in parts if len(part)]
-        spelled[spelled] = np.concatenate([fine for _, fine in parts])
-        return spelled, pa.concat_arrays(kept) if kept else nothing
+            return spelled, pa.array([], self.record)
+        parts = list(self._judged(lines if spelled.all() else lines.filter(pa.array(spelled))))
+        spelled[spelled] = np.concatenate([fine for fine, _ in parts])
+        return spelled, pa.concat_arrays([records for _, records in parts])
 
     def spells(self, line: bytes) -> bool:
         """Whether a line, without its end, has the one spelling."""
@@ -100,26 +97,25 @@ class ArrowForm:
             columns[field.name] = raw.cast(pa.string()) if field.personal is not None else typed(raw, field.type)
         return columns
 
-    def _read(self, lines: Any) -> Iterator[tuple[Any | None, int]]:
-        """The lines in pieces, with their numbers of rows; None for few lines with one that has no value here: a number of too many digits."""
+    def _judged(self, lines: Any) -> Iterator[tuple[Any, Any]]:
+        """Of spelled lines, in pieces: which keep what the pattern does not say of their values, and the records of those.
+
+        Of a few lines with one that has no value here, a number of too many digits, none does.
+        """
         try:
-            yield self._table(_text_of(lines), int(pc.max(pc.binary_length(lines)).as_py())), len(lines)
+            records = self._table(_text_of(lines), int(pc.max(pc.binary_length(lines)).as_py()))
         except pa.ArrowInvalid:
             if len(lines) <= _FEW:
-                yield None, len(lines)
-                return
-            half = len(lines) // 2
-            yield from self._read(lines[:half])
-            yield from self._read(lines[half:])
+                yield np.zeros(len(lines), bool), pa.array([], self.record)
+            else:
+                half = len(lines) // 2
+                yield from (*self._judged(lines[:half]), *self._judged(lines[half:]))
+            return
+        fine = np.asarray(pc.fill_null(_all(_checks(self.fields, records)), False))
+        yield fine, records if fine.all() else records.filter(pa.array(fine))
 
     def _table(self, text: Any, longest: int) -> Any:
-        read = pj.ReadOptions(use_threads=False, block_size=max(_BLOCK, 2 * longest))
-        parse = pj.ParseOptions(explicit_schema=pa.schema(list(self.record)), unexpected_field_behavior="error")
-        return _one(pj.read_json(pa.BufferReader(text), read_options=read, parse_options=parse).to_struct_array())
-
-    def _keep(self, records: Any) -> Any:
-        """Which records keep what the pattern does not say of their values."""
-        return pc.fill_null(_all(_checks(self.fields, records)), False) if len(records) else pa.array([], pa.bool_())
+        return _parsed(text, self.record, max(_BLOCK, 2 * longest))
 
 
 def split(text: bytes) -> Any:
@@ -157,7 +153,7 @@ def typed(raw: Any, wire: WireType) -> Any:
         case "datetime":
             return instants(raw)
         case "decimal":
-            return raw.cast(table_type(wire))
+            return raw.cast(pa.decimal128(wire.digits, wire.places))
         case "list":
             assert wire.item is not None
             return pa.ListArray.from_arrays(raw.offsets, typed(raw.values, wire.item), mask=raw.is_null())
@@ -168,57 +164,43 @@ def typed(raw: Any, wire: WireType) -> Any:
             return raw
 
 
-def table_type(wire: WireType) -> Any:
-    """The table's type (`wire.spark_type`) in Arrow's words."""
-    match wire.kind:
-        case "decimal":
-            return pa.decimal128(wire.digits, wire.places)
-        case "list":
-            assert wire.item is not None
-            return pa.list_(table_type(wire.item))
-        case "record":
-            return pa.struct([(field.name, table_type(field.type)) for field in wire.fields or ()])
-        case kind:
-            return _TYPES[kind]
-
-
-_TYPES = {
+_READ_AS = {
     "string": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
     "boolean": pa.bool_(),
-    "uuid": pa.binary(),
-    "datetime": INSTANT,
     "map": pa.map_(pa.string(), pa.string()),
 }
 
 
 def _read_as(wire: WireType) -> Any:
     match wire.kind:
-        case "uuid" | "datetime" | "decimal":
-            return pa.string()
         case "list":
             assert wire.item is not None
             return pa.list_(_read_as(wire.item))
         case "record":
             return pa.struct([(field.name, _read_as(field.type)) for field in wire.fields or ()])
-        case _:
-            return table_type(wire)
-
-
-def _has_map(wire: WireType) -> bool:
-    return wire.kind == "map" or (wire.item is not None and _has_map(wire.item)) or any(_has_map(field.type) for field in wire.fields or ())
+        case kind:
+            return _READ_AS.get(kind, pa.string())
 
 
 def _knows(pattern: str, fields: Sequence[WireField], record: Any) -> bool:
-    """Whether Arrow takes the pattern and all limits."""
+    """Whether Arrow takes the record, the pattern and all limits."""
     try:
+        _parsed(b"{}\n", record, _BLOCK)
         list(_checks(fields, pa.array([], record)))
         for each in (pattern, *(found for field in fields for found in _patterns(field.type))):
             pc.match_substring_regex(pa.array([""]), each)  # of nothing, no pattern is read
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
+
+
+def _parsed(text: Any, record: Any, block: int) -> Any:
+    """The records of a text; no object may be longer than the block."""
+    read = pj.ReadOptions(use_threads=False, block_size=block)
+    parse = pj.ParseOptions(explicit_schema=pa.schema(list(record)), unexpected_field_behavior="error")
+    return pj.read_json(pa.BufferReader(text), read_options=read, parse_options=parse).to_struct_array().combine_chunks()
 
 
 def _patterns(wire: WireType) -> Iterator[str]:
@@ -250,10 +232,6 @@ def _text_of(lines: Any) -> Any:
     """The memory that lines which follow each other lie in."""
     offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
     return lines.buffers()[2].slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-
-
-def _one(values: Any) -> Any:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -291,7 +269,7 @@ def _limits(values: Any, wire: WireType) -> Iterator[Any]:
         case "integer":
             yield from _compared(values, wire, int)
         case "number":
-            yield pc.less_equal(pc.abs(values), _MOST)
+            yield pc.less_equal(pc.abs(values), sys.float_info.max)
             yield from _compared(values, wire, float)
         case "decimal":
             yield from _compared(typed(values, wire), wire, lambda text: pa.scalar(Decimal(f"{Decimal(text):f}")))

@@ -28,8 +28,8 @@ from platform_defs.contracts.contract import Contract, WireField
 from platform_defs.contracts.partitions import partition_column, window_of
 from platform_defs.execution.arrow_lines import INSTANT, ArrowForm, instants, member, split
 from platform_defs.execution.batches import BAD, LATE, OTHER_PARTITION, Batch, Cleaned, SegmentDamaged, check_lines, cleaned
+from platform_defs.execution.memory import MemoryBudget
 from platform_defs.execution.platform import Cancelled
-from platform_defs.execution.room import ROOM_BYTES, Room
 from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge
 from platform_defs.lake.landing import LandingStore, Segment
@@ -73,11 +73,11 @@ class InProcess:
 
     Args:
         vault: needed for events (their ids) and wherever a field is personal.
-        room: memory that all who clean in this process share.
+        memory: what all who clean in this process share.
     """
 
-    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None, room: Room) -> None:
-        self._contract, self._landing, self._vault, self._room = contract, landing, vault, room
+    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None, memory: MemoryBudget) -> None:
+        self._contract, self._landing, self._vault, self._budget = contract, landing, vault, memory
         self._event = contract.kind == "event"
         self._column = partition_column(contract.cadence)
         self._judge, self._form = Judge(contract), ArrowForm.of(contract)
@@ -90,7 +90,7 @@ class InProcess:
     def fits(self, batch: Batch) -> bool:
         """Whether a partition can be cleaned here: half a million lines of 250 bytes can."""
         lines = sum(segment.rows for segment in batch.segments)
-        return self._memory([batch]) <= ROOM_BYTES and (self._form.quick or lines <= MOST_DOUBTFUL_LINES)
+        return self._memory([batch]) <= self._budget.size and (self._form.quick or lines <= MOST_DOUBTFUL_LINES)
 
     def clean(self, batches: Sequence[Batch], run: StepRun, name: str) -> dict[str, Cleaned | Exception]:
         """Stages the partitions, below a folder of this name; what one of them raises is its answer and holds no other back.
@@ -100,10 +100,10 @@ class InProcess:
         Raises:
             Cancelled: the run is being cancelled.
         """
-        groups, base = list(self._groups(batches)), f"{run.staging}/{name}"
-        work = partial(self._each, run=run, base=base)
-        if len(groups) == 1:
-            return work(groups[0])
+        groups = list(_together(batches, lambda batch: self._memory([batch]), _TOGETHER_BYTES))
+        work = partial(self._each, run=run, base=f"{run.staging}/{name}")
+        if len(groups) <= 1:
+            return {key: done for group in groups for key, done in work(group).items()}
         # Arrow and zlib let other threads run meanwhile.
         pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
         try:
@@ -112,10 +112,11 @@ class InProcess:
             self._stopped.set()  # where this is left by an interrupt, the threads are still at it
             pool.shutdown(cancel_futures=True)
 
-    def _each(self, batches: Sequence[Batch], run: StepRun, base: str) -> dict[str, Cleaned | Exception]:
+    def _each(self, batches: Sequence[Batch], run: StepRun, base: str) -> Mapping[str, Cleaned | Exception]:
+        """Partitions that are cleaned together; where that fails, each by itself."""
         try:
-            with self._room.taken(self._memory(batches), partial(self._go_on, run)):
-                return {**self._cleaned(batches, run, base)}
+            with self._budget.taken(self._memory(batches), partial(self._go_on, run)):
+                return self._cleaned(batches, run, base)
         except Exception as error:  # noqa: BLE001 - whatever it is: told of the partition that raised it
             if len(batches) == 1:
                 return {batches[0].key: error}
@@ -153,10 +154,6 @@ class InProcess:
                 return 0
         return self._sizes[segment.path]
 
-    def _groups(self, batches: Sequence[Batch]) -> Iterator[list[Batch]]:
-        """Partitions that are cleaned together: large ones by themselves."""
-        return _together(batches, lambda batch: self._memory([batch]), _TOGETHER_BYTES)
-
     # --- lines -----------------------------------------------------------------------------------------------------------------------------------
 
     def _partition(self, batch: Batch, run: StepRun) -> _Partition:
@@ -173,29 +170,33 @@ class InProcess:
     def _rows(self, segments: Sequence[Segment], batch: Batch) -> Any:
         """The lines of segments, in the same order: their text in the one spelling, parts of the envelope, fields (`=name`; personal ones as texts), where
         each came from, the rules it breaks (null: none), and whether it is parked."""
-        lines = self._lines(segments)
-        sure, records = self._form.sure(lines)
-        [doubtful] = np.nonzero(~sure)
-        asked = [line.removesuffix(b"\n") for line in lines.take(pa.array(doubtful)).to_pylist()]
-        verdicts = [self._judge.judge(line) for line in asked]
-        table = self._table(lines.filter(pa.array(sure)), records)
-        if verdicts:
-            told = [verdict.line or "{}" for verdict in verdicts]
-            # As it stands where it is spelled as it should be: a copy of it that is sure is compared with it.
-            texts = [line if self._event and self._form.spells(line) else text.encode() for line, text in zip(asked, told, strict=True)]
-            table = pa.concat_tables([table, self._table(pa.array(texts, pa.binary()), self._form.told(told))]).take(
-                pa.array(np.argsort(np.concatenate([np.nonzero(sure)[0], doubtful])))
-            )
-        broken = {int(place): verdict.rules for place, verdict in zip(doubtful, verdicts, strict=True) if verdict.rules}
+        table, broken = self._judged(self._lines(segments))
         if self._event:
             broken |= {place: (*broken.get(place, ()), OTHER_PARTITION) for place in _outside(table["time"], batch.key)}
-        failed = pa.array([broken.get(place) for place in range(len(table))] if broken else [None] * len(table), pa.list_(pa.string()))
         places = np.repeat(np.arange(len(segments)), [segment.rows for segment in segments])
-        paths = pa.array([segment.path for segment in segments], pa.string()).take(pa.array(places))
-        numbers = np.concatenate([np.zeros(0, np.int64), *(np.arange(1, segment.rows + 1) for segment in segments)])
-        parked = np.array([segment.path in batch.parked for segment in segments], bool)[places]
-        origin = {SEGMENT: paths, LINE: pa.array(numbers, pa.int64()), FAILED: failed, _PARKED: pa.array(parked)}
+        origin = {
+            SEGMENT: pa.array([segment.path for segment in segments], pa.string()).take(pa.array(places)),
+            LINE: pa.array(np.concatenate([np.zeros(0, np.int64), *(np.arange(1, segment.rows + 1) for segment in segments)]), pa.int64()),
+            FAILED: pa.array([broken.get(place) for place in range(len(table))], pa.list_(pa.string())),
+            _PARKED: pa.array(np.array([segment.path in batch.parked for segment in segments], bool)[places]),
+        }
         return pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **origin})
+
+    def _judged(self, lines: Any) -> tuple[Any, dict[int, tuple[str, ...]]]:
+        """What lines say (`_table`), Arrow's where they are good without a doubt, else Pydantic's; and the rules they break, by place."""
+        sure, records = self._form.sure(lines)
+        table, [doubtful] = self._table(lines.filter(pa.array(sure)), records), np.nonzero(~sure)
+        if not len(doubtful):
+            return table, {}
+        asked = [line.removesuffix(b"\n") for line in lines.take(pa.array(doubtful)).to_pylist()]
+        verdicts = [self._judge.judge(line) for line in asked]
+        told = [verdict.line or "{}" for verdict in verdicts]
+        # As it stands where it is spelled as it should be: a copy of it that is sure is compared with it.
+        texts = [line if self._event and self._form.spells(line) else text.encode() for line, text in zip(asked, told, strict=True)]
+        both = pa.concat_tables([table, self._table(pa.array(texts, pa.binary()), self._form.told(told))])
+        order = np.argsort(np.concatenate([np.nonzero(sure)[0], doubtful]))
+        broken = {int(place): verdict.rules for place, verdict in zip(doubtful, verdicts, strict=True) if verdict.rules}
+        return both.take(pa.array(order)), broken
 
     def _lines(self, segments: Sequence[Segment]) -> Any:
         """All lines, each with its end; raises SegmentDamaged."""

@@ -207,14 +207,14 @@ class Taking:
 
     def staged(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
         """The partitions, staged or failed: in this process those that fit, by Spark the others. What is raised in here is answered without its text."""
-        here = InProcess(*self._parts, self._platform.room)
+        here = InProcess(*self._parts, self._platform.memory)
         small, large = list[Batch](), list[Batch]()
         for batch in batches:
             (small if here.fits(batch) else large).append(batch)
         return {**self._here(here, small, run), **(self._by_spark(large, run) if large else {})}
 
     def _here(self, here: InProcess, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:
-        done = here.clean(batches, run, self._next_name()) if batches else {}
+        done = here.clean(batches, run, self._next_name())
         return {key: self.failure(key, each) if isinstance(each, Exception) else self._taken(key, each) for key, each in done.items()}
 
     def _by_spark(self, batches: Sequence[Batch], run: StepRun) -> dict[str, Staged | Waiting | Failure]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from platform_defs.execution.room import Room
+from platform_defs.execution.memory import MemoryBudget
 
 if TYPE_CHECKING:
     from platform_defs.contracts.contract import Contract
@@ -46,7 +46,7 @@ class Platform:
         clock: the present instant, aware, UTC; given so that tests can move it.
         secrets: what a source asks for by name; None for one that nobody has set.
         run_logs: folder of the private logs of intake and source runs (see withheld); None: texts of their errors are dropped.
-        room: memory of this process that all its builds share.
+        memory: of this process, shared by all its builds.
     """
 
     engines: EngineProvider
@@ -57,7 +57,7 @@ class Platform:
     clock: Callable[[], datetime]
     secrets: SecretResolver = no_secrets
     run_logs: Path | None = None
-    room: Room = field(default_factory=Room)
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
 @dataclass(frozen=True)

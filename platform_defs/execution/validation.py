@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +50,6 @@ _INSTANT = r'"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"'
 _END = r"\z"  # Java's; Python says \Z
 SEPARATOR = r'(?:,(?=")|(?=\}))'
 """What stands between members of a record that may all be absent."""
-_MOST = 1.7976931348623157e308
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class Judge:
 
 
 def line_fields(contract: Contract) -> tuple[WireField, ...]:
+    """The members of a whole line: the envelope's, then `data` with the contract's fields."""
     return (*_ENVELOPE, WireField(name="data", type=WireType(kind="record", fields=contract.fields)))
 
 
@@ -296,7 +297,7 @@ def _limits(value: Column, wire: WireType, instant: Column | None = None) -> Col
         case "integer":
             checks += _compared(value, wire, int)
         case "number":
-            checks += [F.abs(value) <= F.lit(_MOST), *_compared(value, wire, float)]
+            checks += [F.abs(value) <= F.lit(sys.float_info.max), *_compared(value, wire, float)]
         case "decimal":
             exact = _typed(value, wire)
             checks += [exact.isNotNull(), *_compared(exact, wire, Decimal)]

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from platform_defs.contracts.contract import Tier
-
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from platform_defs.contracts.contract import Tier
 
 Zone = Literal["intake", "lake"]
 

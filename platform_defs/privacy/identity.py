@@ -1,6 +1,6 @@
 """Keyed names of things: what is looked up in the vault and what an event is called in a table. HMAC over unambiguous messages; pure.
 
-The same function exists twice, in Python and as a Spark column expression, and a test holds them together. In Spark the key is never a literal:
+The same function exists for one thing, for many at once and as a Spark column expression, and tests hold them together. In Spark the key is never a literal:
 it comes as two columns (HMAC's inner and outer pad) of a one-row file in the run's private folder.
 """
 

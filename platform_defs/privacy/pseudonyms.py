@@ -34,13 +34,17 @@ _PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa
 
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes. Pseudonyms of two purposes do not join."""
-    return keyed(person.key, _label(purpose, person.generation))[:NAME_BYTES]
+    return _pseudonym(person.key, person.generation, purpose)
 
 
 def pseudonyms(people: People, purpose: str) -> dict[str, bytes]:
     """The same of many, by id."""
     of = people.generations.get
-    return {who: keyed(key, _label(purpose, of(who, 0)))[:NAME_BYTES] for who, key in people.keys.items()}
+    return {who: _pseudonym(key, of(who, 0), purpose) for who, key in people.keys.items()}
+
+
+def _pseudonym(key: bytes, generation: int, purpose: str) -> bytes:
+    return keyed(key, _label(purpose, generation))[:NAME_BYTES]
 
 
 @cache

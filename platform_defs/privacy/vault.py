@@ -99,11 +99,11 @@ class People:
     """
 
     keys: dict[str, bytes]
-    generations: dict[str, int] = field(default_factory=dict)
-    erased_at: dict[str, datetime] = field(default_factory=dict)
+    generations: dict[str, int]
+    erased_at: dict[str, datetime]
 
 
-@dataclass
+@dataclass(repr=False)
 class _Found:
     """The same by lookup."""
 
@@ -168,14 +168,12 @@ class Vault:
         wanted = sorted(set(lookups))
         for first in range(0, len(wanted), _CHUNK):
             self._chunk(wanted[first : first + _CHUNK], found)
-        people = People({identifier: found.keys[lookup] for identifier, lookup in zip(identifiers, lookups, strict=True)})
-        if found.generations or found.erased_at:
-            for identifier, lookup in zip(identifiers, lookups, strict=True):
-                if lookup in found.generations:
-                    people.generations[identifier] = found.generations[lookup]
-                if lookup in found.erased_at:
-                    people.erased_at[identifier] = found.erased_at[lookup]
-        return people
+        named = dict(zip(identifiers, lookups, strict=True))
+        return People(
+            {who: found.keys[lookup] for who, lookup in named.items()},
+            {who: found.generations[lookup] for who, lookup in named.items() if lookup in found.generations},
+            {who: found.erased_at[lookup] for who, lookup in named.items() if lookup in found.erased_at},
+        )
 
     def find(self, kind: str, identifier: str) -> Person | None:
         """One person, who is not added if unknown."""

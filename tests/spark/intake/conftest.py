@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from platform_defs.execution import in_process
+from platform_defs.execution.memory import MemoryBudget
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.keys import FileKek
@@ -33,10 +34,8 @@ def vault(postgres: EmbeddedPostgres) -> Iterator[Vault]:
 
 
 @pytest.fixture(params=["spark"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def way(request: pytest.FixtureRequest) -> str:
     """Who cleans lines, `process` (the run's process) or `spark`: a test's handful would never be Spark's."""
-    if request.param == "spark":
-        monkeypatch.setattr(in_process, "ROOM_BYTES", -1)
     return str(request.param)
 
 
@@ -44,5 +43,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 def house(tmp_path: Path, engines: SparkEngines, ledger: Ledger, vault: Vault, tables: Tables, way: str) -> Iterator[House]:
     """A platform of its own for one test."""
     made = House.at(tmp_path, engines, ledger, vault, tables)
+    if way == "spark":
+        made.platform = replace(made.platform, memory=MemoryBudget(-1))  # nothing fits
     yield made
     made.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -30,8 +31,8 @@ PLACES = {
 class Talkative(Vault):
     """A vault whose errors quote what it was asked."""
 
-    def people(self, identities: Any) -> Any:
-        raise ValueError(f"no idea who {identities} is")
+    def people(self, kind: str, identifiers: Collection[str]) -> NoReturn:
+        raise ValueError(f"no idea who {kind} {identifiers} is")
 
 
 @pytest.mark.parametrize("way", ["spark", "process"], indirect=True)
@@ -49,6 +50,8 @@ def test_nothing_personal_outlives_a_run(house: House, fails: bool, capfd: pytes
     assert result.outcome == ("failed" if fails else "published")
     if not fails:
         assert result.counts == {"landed": 10, "good": 3, "duplicate": 1, "conflict": 1, "quarantined": 5}
+    else:  # it was the vault that failed, and its words are where they may be
+        assert any("no idea who person" in log.read_text() for log in (house.folder / "logs" / "runs").iterdir())
     lake, landing = house.folder / "lake", house.folder / "landing"
     assert list(holding(landing, CANARY))  # the scan sees what is there to be seen
     assert not list(holding(lake, CANARY))

@@ -19,8 +19,8 @@ from platform_defs.execution import in_process
 from platform_defs.execution.batches import Batch, Cleaned, SegmentDamaged
 from platform_defs.execution.cleaning import Cleaner
 from platform_defs.execution.in_process import InProcess
+from platform_defs.execution.memory import MemoryBudget
 from platform_defs.execution.platform import Cancelled
-from platform_defs.execution.room import Room
 from platform_defs.execution.steps import StepRun
 from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import read_staged
@@ -62,7 +62,7 @@ class Both:
         self.parts = (contract, house.platform.landing, house.platform.vault)
 
     def here(self, batches: list[Batch], **run: Any) -> dict[str, Any]:
-        return InProcess(*self.parts, Room()).clean(batches, replace(self.run(), **run), f"here-{uuid.uuid4()}")
+        return InProcess(*self.parts, MemoryBudget()).clean(batches, replace(self.run(), **run), f"here-{uuid.uuid4()}")
 
     def spark(self, batches: list[Batch]) -> dict[str, Cleaned]:
         return Cleaner(*self.parts).clean(batches, self.run(), self.folder, "spark")
@@ -116,8 +116,8 @@ def test_both_ways_stage_the_same_rows_and_counts(both: Both) -> None:
     assert sum("'_failed', None" not in row for row in rows) > 50
 
 
-def packed(lines: int, **about: Any) -> bytes:
-    return gzip.compress("".join(f"{canonical(WITHOUT_MAPS, random.Random(n))}\n" for n in range(lines)).encode(), **about)
+def packed(lines: int) -> bytes:
+    return gzip.compress("".join(f"{canonical(WITHOUT_MAPS, random.Random(n))}\n" for n in range(lines)).encode())
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_many_lines_and_long_ones_are_sparks(tmp_path: Path, contract: Contract,
 
     def fits(rows: int, path: str = "nowhere.gz") -> bool:
         segment = Segment(event="a/b", hour=HOUR, path=path, rows=rows, size=1000, sha256="")
-        return InProcess(contract, LandingStore(str(tmp_path)), None, Room()).fits(Batch(HOUR, (segment,)))
+        return InProcess(contract, LandingStore(str(tmp_path)), None, MemoryBudget()).fits(Batch(HOUR, (segment,)))
 
     assert fits(lines)
     assert not fits(2 * lines)

@@ -1,4 +1,4 @@
-"""How much of a process's memory may be in use at once by what needs much of it: a bounded room that threads wait for. Nothing else belongs here."""
+"""How much of a process's memory may be in use at once by what needs much of it: a budget that threads wait for. Nothing else belongs here."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-ROOM_BYTES = 1_500_000_000
+_BYTES = 1_500_000_000
 _ASK_SECONDS = 0.2
 
 
-class Room:
-    """A number of bytes that are lent out. What needs more than there are at all gets its turn alone."""
+class MemoryBudget:
+    """A number of bytes that are lent out. What needs more than there are at all gets its turn alone.
 
-    def __init__(self, size: int = ROOM_BYTES) -> None:
-        self._size, self._free = size, size
+    Attributes:
+        size: all of them, lent or not.
+    """
+
+    def __init__(self, size: int = _BYTES) -> None:
+        self.size = self._free = size
         self._changed = threading.Condition()
 
     @contextmanager
     def taken(self, size: int, go_on: Callable[[], None]) -> Iterator[None]:
         """Waits until that many bytes are free and holds them. `go_on` is asked meanwhile: it raises where waiting has lost its sense."""
-        size = min(size, self._size)
+        size = min(size, self.size)
         with self._changed:
             while self._free < size:
                 self._changed.wait(_ASK_SECONDS)
