@@ -66,13 +66,20 @@ def targets(days: Days, contracts: Mapping[str, Contract]) -> dict[str, tuple[st
 
 
 def missing(
-    wanted: Mapping[str, tuple[str, str]], contracts: Mapping[str, Contract], published: Callable[[str, Cadence], str | None]
+    wanted: Mapping[str, tuple[str, str]], contracts: Mapping[str, Contract], published: Callable[[str, Cadence], Iterable[tuple[str, str]]]
 ) -> dict[str, tuple[str, str]]:
-    """Of these ranges, what lies after the newest published partition; empty if nothing does."""
+    """Of these ranges, what lies from the first partition on that is not published; empty if all are.
+
+    Args:
+        published: an endpoint's published partitions, as ranges (first, last) in order. Later ones may be there before the demo's own: a schedule's tick
+            before the demo has switched it off builds the newest hours.
+    """
     found: dict[str, tuple[str, str]] = {}
     for key, (first, last) in wanted.items():
-        newest = published(key, contracts[key].cadence)
-        begin = first if newest is None or newest < first else shift(newest, 1)
+        begin = first
+        for low, high in published(key, contracts[key].cadence):
+            if low <= begin <= high:
+                begin = shift(high, 1)
         if begin <= last:
             found[key] = (begin, last)
     return found

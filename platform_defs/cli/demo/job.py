@@ -113,7 +113,7 @@ class Demo:
     def build_flights(self) -> None:
         """Has Dagster backfill what is not built yet."""
         contracts = self._ledger.registry.current()
-        ranges = flights.missing(flights.targets(self._days, contracts), contracts, self._ledger.partitions.newest)
+        ranges = flights.missing(flights.targets(self._days, contracts), contracts, self._ledger.partitions.ranges)
         if not ranges:
             return
         with self._step("a Dagster backfill builds them") as say, DagsterClient(str(self._settings.dagster_url)) as dagster:
