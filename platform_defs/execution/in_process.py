@@ -11,12 +11,11 @@ import os
 import threading
 import time
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,9 +33,9 @@ from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge
 from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import write_frame
+from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM, Wanted, derived
 from platform_defs.privacy.identity import event_ids
-from platform_defs.privacy.pseudonyms import ciphertexts, pseudonyms
-from platform_defs.privacy.vault import People, Vault
+from platform_defs.privacy.vault import Vault
 
 _LINE_BYTES, _DOUBTFUL_LINE_BYTES = 2_000, 4_000
 """Memory that a line takes while its partition is cleaned, beside three times its text: measured, with a person and a value, and where Pydantic says all."""
@@ -125,10 +124,9 @@ class InProcess:
     def _cleaned(self, batches: Sequence[Batch], run: StepRun, base: str) -> dict[str, Cleaned]:
         began = time.monotonic()
         partitions = [self._partition(batch, run) for batch in batches]
-        people = self._people(partitions)
-        known = {kind: pseudonyms(each, self._contract.purpose) for kind, each in people.items()}
+        self._name_people(partitions)
         self._go_on(run)
-        found = [(each.batch, self._staged(each, people, known, base), each.counts) for each in partitions]
+        found = [(each.batch, self._staged(each, base), each.counts) for each in partitions]
         seconds = (time.monotonic() - began) / len(batches)
         return {batch.key: cleaned(batch, base, {"landed": 0, **+counts}, lost, seconds) for batch, lost, counts in found}
 
@@ -228,29 +226,38 @@ class InProcess:
         partition.drop(duplicates, "duplicate")
         partition.drop(conflicts[~duplicates], "conflict")
 
-    def _people(self, partitions: Sequence[_Partition]) -> dict[str, People]:
-        """Everybody who is named, known to the vault from now on, by kind; drops what those did who were erased since."""
-        named = defaultdict[str, dict[str, None]](dict)
-        for partition, person in product(partitions, self._persons):
-            named[_kind(person)] |= dict.fromkeys(pc.unique(pc.drop_null(partition.rows[f"={person.name}"])).to_pylist())
-        people = {kind: self._keys.people(kind, whose) for kind, whose in named.items()}
-        for partition, person in product(partitions, self._persons):
-            if erased_at := people[_kind(person)].erased_at:
-                since = [erased_at.get(who) for who in partition.rows[f"={person.name}"].to_pylist()]
-                before = pc.less(partition.rows["time"], pa.array(since, INSTANT))
-                partition.drop(np.asarray(pc.fill_null(before, False)), "erased")
-        return people
+    def _name_people(self, partitions: Sequence[_Partition]) -> None:
+        """Adds what tables hold instead of personal fields (`*name`): of all these partitions at once, of everybody and everything once. Drops what those did
+        who were erased since."""
+        erased = [np.zeros(len(each.rows), bool) for each in partitions]
+        for person in self._persons:
+            values = [value for value in self._values if _owner(value) == person.name]
+            named = pa.concat_tables([each.rows.select([f"={field.name}" for field in (person, *values)]) for each in partitions])
+            theirs, start = self._derived(Wanted.of(person, values, self._contract.purpose), named.combine_chunks()), 0
+            for place, partition in enumerate(partitions):
+                mine, start = theirs.slice(start, len(partition.rows)), start + len(partition.rows)
+                erased[place] |= np.asarray(pc.fill_null(pc.less(partition.rows["time"], mine[ERASED_AT]), False))
+                partition.rows = partition.rows.append_column(f"*{person.name}", mine[PSEUDONYM])
+                for value in values:
+                    partition.rows = partition.rows.append_column(f"*{value.name}", mine[value.name])
+        for partition, places in zip(partitions, erased, strict=True):
+            partition.drop(places, "erased")
+
+    def _derived(self, wanted: Wanted, named: Any) -> Any:
+        """`derived` of rows that may be alike, and of which some name nobody: nothing is told of these."""
+        first, row_of = _unlike(named)
+        unlike = named.take(pa.array(first))
+        somebody = np.asarray(unlike[0].is_valid())
+        answer_of = np.cumsum(somebody) - 1
+        answers = derived(self._keys, wanted, unlike.filter(pa.array(somebody)))
+        return answers.take(pa.array(answer_of[row_of], mask=~somebody[row_of]))
 
     # --- frames ----------------------------------------------------------------------------------------------------------------------------------
 
-    def _staged(self, partition: _Partition, people: Mapping[str, People], known: Mapping[str, Mapping[str, bytes]], base: str) -> int:
-        """Writes the partition's rows, and those for its late lane; how many values are without their person.
-
-        Args:
-            known: pseudonyms by kind and id.
-        """
+    def _staged(self, partition: _Partition, base: str) -> int:
+        """Writes the partition's rows, and those for its late lane; how many values are without their person."""
         key, rows, counts = partition.batch.key, partition.rows, partition.counts
-        good, frame = _good(rows), self._frame(key, rows, people, known)
+        good, frame = _good(rows), self._frame(key, rows)
         late = pc.and_(good, rows[_PARKED])
         counts["parked"] = pc.sum(late).as_py() or 0
         for lane, mine in (("", pc.and_not(good, late)), (BAD, pc.invert(good)), (LATE, late)):
@@ -260,22 +267,12 @@ class InProcess:
         lost = (pc.and_(rows[f"={value.name}"].is_valid(), rows[f"={_owner(value)}"].is_null()) for value in self._values)
         return sum(pc.sum(each).as_py() or 0 for each in lost)
 
-    def _frame(self, key: str, rows: Any, people: Mapping[str, People], known: Mapping[str, Mapping[str, bytes]]) -> Any:
+    def _frame(self, key: str, rows: Any) -> Any:
         """The rows in the staged form (see steps): where each came from, and what it breaks."""
         columns: dict[str, Any] = {}
         for column in self._contract.columns:
             field = self._fields.get(column.name)
-            if field is None:
-                columns[column.name] = rows[column.name]
-            elif field.personal is None:
-                columns[field.name] = rows[f"={field.name}"]
-            elif field.personal.of is None:
-                named, of = rows[f"={field.name}"].to_pylist(), known[_kind(field)]
-                columns[field.name] = pa.array([None if who is None else of[who] for who in named], pa.binary())
-            else:
-                owner = self._fields[_owner(field)]
-                whose, texts = (rows[f"={each.name}"].to_pylist() for each in (owner, field))
-                columns[field.name] = pa.array(ciphertexts(people[_kind(owner)], field, whose, texts), pa.binary())
+            columns[column.name] = rows[column.name if field is None else f"={field.name}" if field.personal is None else f"*{field.name}"]
         columns[self._column] = pa.array([key] * len(rows), pa.string())
         return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
 
@@ -321,15 +318,20 @@ def _good(rows: Any) -> Any:
     return rows[FAILED].is_null()
 
 
+def _unlike(table: Any) -> tuple[Any, Any]:
+    """The rows of a table of texts that are unlike each other: the place of the first of each, and for every row which of them it is like."""
+    first = row_of = np.zeros(len(table), np.int64)
+    for column in table.itercolumns():
+        [texts] = column.dictionary_encode().chunks or [pa.array([], pa.string()).dictionary_encode()]
+        codes = np.asarray(pc.fill_null(texts.indices, len(texts.dictionary)), np.int64)
+        _, first, row_of = np.unique(row_of * (len(texts.dictionary) + 1) + codes, return_index=True, return_inverse=True)
+    return first, row_of
+
+
 def _payload(rows: Any, place: int) -> tuple[Any, bytes]:
     """What two copies have in common, or not."""
     text: bytes = rows["_text"][place].as_py()
     return rows["time"][place].value, text[text.index(b',"data":') :].rstrip(b"\n")
-
-
-def _kind(person: WireField) -> str:
-    assert person.personal is not None
-    return person.personal.kind
 
 
 def _owner(value: WireField) -> str:

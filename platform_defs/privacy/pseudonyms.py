@@ -12,44 +12,22 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import WireField
-from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import NAME_BYTES, keyed, message, pads
-from platform_defs.privacy.vault import People, Person, Vault
+from platform_defs.privacy.deriving import Wanted, derived
+from platform_defs.privacy.identity import pads
+from platform_defs.privacy.vault import Vault
 
 _CHUNK = 100_000
 _FOLDER = "private"
 PADS_DDL = "_inner BINARY, _outer BINARY"
 _PADS = pa.schema([("_inner", pa.binary()), ("_outer", pa.binary())])
 _PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa.timestamp("us", tz="UTC"))]
-
-
-def pseudonym(person: Person, purpose: str) -> bytes:
-    """Who the person is for one purpose: 16 bytes. Pseudonyms of two purposes do not join."""
-    return _pseudonym(person.key, person.generation, purpose)
-
-
-def pseudonyms(people: People, purpose: str) -> dict[str, bytes]:
-    """The same of many, by id."""
-    of = people.generations.get
-    return {who: _pseudonym(key, of(who, 0), purpose) for who, key in people.keys.items()}
-
-
-def _pseudonym(key: bytes, generation: int, purpose: str) -> bytes:
-    return keyed(key, _label(purpose, generation))[:NAME_BYTES]
-
-
-@cache
-def _label(purpose: str, generation: int) -> bytes:
-    return message("pseudonym", purpose, str(generation))
 
 
 class PrivateFolder:
@@ -117,35 +95,17 @@ def write_people(path: str, vault: Vault, purpose: str, person: WireField, value
         person: the field that names a person; `values`: the reversible fields that are theirs.
         named: a column of texts for each of these fields, as the lines spell them, in this order; null only where a value is.
     """
-    assert person.personal is not None
-    kind, own = person.personal.kind, [(f"_of{place}", f"_c{place}") for place in range(1, len(values) + 1)]
+    own = [(f"_of{place}", f"_c{place}") for place in range(1, len(values) + 1)]
     schema = pa.schema([*_PERSON, *(pair for of, c in own for pair in ((of, pa.string()), (c, pa.binary())))])
+    wanted = Wanted.of(person, values, purpose)
 
     def theirs(batch: pa.RecordBatch) -> pa.Table:
-        identifiers, *texts = (column.to_pylist() for column in batch.columns)
-        people = vault.people(kind, set(identifiers))
-        known = pseudonyms(people, purpose)
-        columns: list[Any] = [batch.column(0), [known[who] for who in identifiers], [people.erased_at.get(who) for who in identifiers]]
-        for place, (value, column) in enumerate(zip(values, texts, strict=True), 1):
-            columns += [batch.column(place), ciphertexts(people, value, identifiers, column)]
-        return pa.table([pa.array(column, each.type) for column, each in zip(columns, schema, strict=True)], schema=schema)
+        name, erased_at, *sealed = derived(vault, wanted, batch).columns
+        given = [pair for text, ciphertext in zip(batch.columns[1:], sealed, strict=True) for pair in (text, ciphertext)]
+        return pa.table([batch.column(0), name, erased_at, *given], schema=schema)
 
     # Two at a time: while one waits for the database, the other computes. No statistics: minimum and maximum in a footer are values.
     with pq.ParquetWriter(path, schema, write_statistics=False, use_dictionary=False) as writer, ThreadPoolExecutor(2) as pool:
         for table in pool.map(theirs, named.to_batches(max_chunksize=_CHUNK)):
             writer.write_table(table)
     return path
-
-
-def ciphertexts(people: People, value: WireField, whose: Sequence[str | None], texts: Sequence[str | None]) -> list[bytes | None]:
-    """The stored forms of a reversible field's values, given as texts; None where there is no value, or nobody whose it is."""
-    whole, known = value.type.kind == "integer", dict[tuple[str, str], bytes]()
-
-    def stored(who: str | None, text: str | None) -> bytes | None:
-        if who is None or text is None:
-            return None
-        if (who, text) not in known:
-            known[who, text] = FieldCipher(people.keys[who], value.name).encrypt(int(text) if whole else text)
-        return known[who, text]
-
-    return list(map(stored, whose, texts))

@@ -17,7 +17,7 @@ from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.sources import SourceDef
 from platform_defs.contracts.wire import wire_fields
 from platform_defs.execution.results import FailureKind
-from platform_defs.privacy.pseudonyms import pseudonym
+from platform_defs.privacy.deriving import pseudonym
 from tests.fixtures.people import people_of
 from tests.spark.intake.house import House
 from tests.spark.intake.lines import contract_of
