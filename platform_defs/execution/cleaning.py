@@ -35,7 +35,7 @@ from platform_defs.lake.landing import LandingStore, segments_folder
 from platform_defs.lake.staging import kept_writer, staged_writer
 from platform_defs.privacy.identity import keyed_name_column
 from platform_defs.privacy.pseudonyms import PADS_DDL, PrivateFolder, people_ddl, write_pads, write_people
-from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -79,12 +79,12 @@ class Cleaner:
     """Cleans partitions of one contract.
 
     Attributes:
-        vault: needed for events (their ids) and wherever a field is personal.
+        people: needed for events (the vault names them) and wherever a field is personal.
     """
 
     contract: Contract
     landing: LandingStore
-    vault: Vault | None
+    people: Deriver | None
     _form: LineForm = field(init=False)
 
     def __post_init__(self) -> None:
@@ -213,7 +213,7 @@ class Cleaner:
         if not self._event:
             return lines
         # The key comes as columns of a one-row file, so that it is in no plan and no log.
-        pads = call.session.read.schema(PADS_DDL).parquet(write_pads(call.folder, f"{call.name}-pads.parquet", self._keys.event_key))
+        pads = call.session.read.schema(PADS_DDL).parquet(write_pads(call.folder, f"{call.name}-pads.parquet", self._people.vault.event_key))
         identity = keyed_name_column(F.col("_inner"), F.col("_outer"), F.col("_client"), F.lit(self.contract.key), F.col("_id"))
         rows = lines.crossJoin(F.broadcast(pads)).withColumn("event_id", identity)
         told = F.concat(F.coalesce(F.col(FAILED), F.array().cast("ARRAY<STRING>")), F.array(F.lit(OTHER_PARTITION)))
@@ -287,7 +287,7 @@ class Cleaner:
         for person in self._persons:
             values = [value for value in self._values if self._owner(value) is person]
             named = rows.where(F.col(person.name).isNotNull()).select(*(quoted(each.name) for each in (person, *values))).distinct()
-            path = write_people(call.file(f"people-{person.name}"), self._keys, self.contract.purpose, person, values, named.toArrow())
+            path = write_people(call.file(f"people-{person.name}"), self._people, self.contract.purpose, person, values, named.toArrow())
             theirs = call.session.read.schema(people_ddl(len(values))).parquet(path)
             same = F.col(person.name) == F.col("_of0")
             for place, value in enumerate(values, 1):
@@ -313,10 +313,10 @@ class Cleaner:
         return next(person for person in self._persons if person.name == value.personal.of)
 
     @property
-    def _keys(self) -> Vault:
-        if self.vault is None:
+    def _people(self) -> Deriver:
+        if self.people is None:
             raise RuntimeError(f"{self.contract.key} cannot be taken in without the vault: start it with ./backline up")
-        return self.vault
+        return self.people
 
     # --- files -----------------------------------------------------------------------------------------------------------------------------------
 

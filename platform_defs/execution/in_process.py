@@ -33,9 +33,9 @@ from platform_defs.execution.steps import FAILED, LINE, SEGMENT, StepRun
 from platform_defs.execution.validation import Judge
 from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import write_frame
-from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM, Wanted, derived
+from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM, Wanted
 from platform_defs.privacy.identity import event_ids
-from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 
 _LINE_BYTES, _DOUBTFUL_LINE_BYTES = 2_000, 4_000
 """Memory that a line takes while its partition is cleaned, beside three times its text: measured, with a person and a value, and where Pydantic says all."""
@@ -71,12 +71,12 @@ class InProcess:
     """Cleans partitions of one contract.
 
     Args:
-        vault: needed for events (their ids) and wherever a field is personal.
+        people: needed for events (the vault names them) and wherever a field is personal.
         memory: what all who clean in this process share.
     """
 
-    def __init__(self, contract: Contract, landing: LandingStore, vault: Vault | None, memory: MemoryBudget) -> None:
-        self._contract, self._landing, self._vault, self._budget = contract, landing, vault, memory
+    def __init__(self, contract: Contract, landing: LandingStore, people: Deriver | None, memory: MemoryBudget) -> None:
+        self._contract, self._landing, self._known, self._budget = contract, landing, people, memory
         self._event = contract.kind == "event"
         self._column = partition_column(contract.cadence)
         self._judge, self._form = Judge(contract), ArrowForm.of(contract)
@@ -216,7 +216,7 @@ class InProcess:
     def _drop_copies(self, partition: _Partition) -> None:
         """Names the events, and drops all but the first copy of each that is good and not parked."""
         rows = partition.rows
-        ids = event_ids(self._keys.event_key, self._contract.key, rows["_client"], rows["_id"])
+        ids = event_ids(self._people.vault.event_key, self._contract.key, rows["_client"], rows["_id"])
         taking_part = np.asarray(_good(rows)) & ~np.asarray(rows[_PARKED])
         first, duplicates, conflicts = dict[bytes, int](), np.zeros(len(rows), bool), np.zeros(len(rows), bool)
         for place, (event, fine) in enumerate(zip(ids, taking_part.tolist(), strict=True)):
@@ -249,7 +249,7 @@ class InProcess:
         unlike = named.take(pa.array(first))
         somebody = np.asarray(unlike[0].is_valid())
         answer_of = np.cumsum(somebody) - 1
-        answers = derived(self._keys, wanted, unlike.filter(pa.array(somebody)))
+        answers = self._people.derived(wanted, unlike.filter(pa.array(somebody)))
         return answers.take(pa.array(answer_of[row_of], mask=~somebody[row_of]))
 
     # --- frames ----------------------------------------------------------------------------------------------------------------------------------
@@ -277,10 +277,10 @@ class InProcess:
         return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
 
     @property
-    def _keys(self) -> Vault:
-        if self._vault is None:
+    def _people(self) -> Deriver:
+        if self._known is None:
             raise RuntimeError(f"{self._contract.key} cannot be taken in without the vault: start it with ./backline up")
-        return self._vault
+        return self._known
 
 
 def _unpacked(segment: Segment, packed: bytes) -> bytes:

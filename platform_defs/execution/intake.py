@@ -33,7 +33,7 @@ from platform_defs.planning.facts import Published
 from platform_defs.planning.lateness import awaits_reopening, is_parked, reopening_pins
 from platform_defs.planning.seals import is_unread, seals_pin
 from platform_defs.privacy.pseudonyms import PrivateFolder
-from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 
 FUNCTION = "intake"
 
@@ -169,6 +169,7 @@ class Taking:
         self._contract, self._platform, self._function, self._module_file = contract, platform, function, module_file
         self.log = RunLog(platform.run_logs, run_id)
         self.folder = PrivateFolder(platform.landing.root, f"{run_id}.{contract.table}")
+        self._people = None if platform.vault is None else Deriver(platform.vault)
         self.cleaned: dict[str, Cleaned] = {}
         self._entered = False
         self._calls = 0
@@ -248,14 +249,16 @@ class Taking:
         return self.folder
 
     def close(self) -> None:
-        """Deletes the private folder."""
+        """Ends what derives, and deletes the private folder."""
+        if self._people is not None:
+            self._people.close()
         if self._entered:
             self._entered = False
             self.folder.__exit__(None, None, None)
 
     @property
-    def _parts(self) -> tuple[Contract, LandingStore, Vault | None]:
-        return self._contract, self._platform.landing, self._platform.vault
+    def _parts(self) -> tuple[Contract, LandingStore, Deriver | None]:
+        return self._contract, self._platform.landing, self._people
 
     def _next_name(self) -> str:
         self._calls += 1

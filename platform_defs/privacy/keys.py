@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,8 +45,11 @@ class FileKek:
     """A KEK in a JSON file that only its owner may read: `{"key_id": ..., "key": base64}`."""
 
     def __init__(self, key_id: str, key: bytes) -> None:
-        self._key_id = key_id
+        self._key_id, self._key = key_id, key
         self._cipher = AESGCM(key)
+
+    def __reduce__(self) -> tuple[type[FileKek], tuple[str, bytes]]:
+        return FileKek, (self._key_id, self._key)
 
     @classmethod
     def load(cls, path: Path) -> FileKek:
@@ -116,16 +120,26 @@ class KmsKek:
 
     Args:
         key: id, alias or ARN of the KMS key.
-        client: a boto3 `kms` client.
+        connect: makes a boto3 `kms` client; a function of a module or a partial of one, where the vault is to be opened in other processes too.
     """
 
-    def __init__(self, key: str, client: Any) -> None:
-        self._key, self._client = key, client
+    def __init__(self, key: str, connect: Callable[[], Any]) -> None:
+        self._key, self._connect = key, connect
+        self._made: Any = None
+
+    def __reduce__(self) -> tuple[type[KmsKek], tuple[str, Callable[[], Any]]]:
+        return KmsKek, (self._key, self._connect)
 
     @property
     def key_id(self) -> str:
         """The name of the KMS key."""
         return f"kms:{self._key}"
+
+    @property
+    def _client(self) -> Any:
+        if self._made is None:
+            self._made = self._connect()
+        return self._made
 
     def wrap(self, key: bytes, purpose: str) -> bytes:
         """KMS Encrypt; the purpose is its encryption context, so it shows in the key's audit log."""

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import WireField
-from platform_defs.privacy.deriving import Wanted, derived
+from platform_defs.privacy.deriving import Wanted
 from platform_defs.privacy.identity import pads
-from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 
 _CHUNK = 100_000
 _FOLDER = "private"
@@ -85,7 +85,7 @@ def people_ddl(values: int) -> str:
     return ", ".join(["_of0 STRING, _pseudonym BINARY, _erased_at TIMESTAMP", *own])
 
 
-def write_people(path: str, vault: Vault, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:
+def write_people(path: str, people: Deriver, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:
     """Writes, for each row of texts, the person's pseudonym and the values' ciphertexts beside them (`people_ddl`); returns the path.
 
     People seen for the first time get their key on the way.
@@ -100,7 +100,7 @@ def write_people(path: str, vault: Vault, purpose: str, person: WireField, value
     wanted = Wanted.of(person, values, purpose)
 
     def theirs(batch: pa.RecordBatch) -> pa.Table:
-        name, erased_at, *sealed = derived(vault, wanted, batch).columns
+        name, erased_at, *sealed = people.derived(wanted, pa.Table.from_batches([batch])).columns
         given = [pair for text, ciphertext in zip(batch.columns[1:], sealed, strict=True) for pair in (text, ciphertext)]
         return pa.table([batch.column(0), name, erased_at, *given], schema=schema)
 

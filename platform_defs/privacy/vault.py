@@ -117,9 +117,13 @@ class Vault:
     def __init__(self, url: str, kek: KeyEncryptionKey) -> None:
         # Parameters stay out of error texts: they hold wrapped keys.
         self._engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
-        self._kek = kek
+        self._url, self._kek = url, kek
         self._naming: dict[str, bytes] = {}
         self._ciphers: dict[int, AESGCM] = {}
+
+    def __reduce__(self) -> tuple[type[Vault], tuple[str, KeyEncryptionKey]]:
+        """For another process, which opens it anew."""
+        return Vault, (self._url, self._kek)
 
     def create(self) -> None:
         """Makes what is missing: tables, naming keys, the first vault key. Idempotent, also when several do it at once.

@@ -21,6 +21,7 @@ from platform_defs.privacy.identity import pads
 from platform_defs.privacy.keys import FileKek, KeyProblem
 from platform_defs.privacy.pseudonyms import PrivateFolder, sweep, write_people
 from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 from tests.fixtures.people import people_of
 from tests.spark.intake.lines import field
 
@@ -173,7 +174,7 @@ def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: Embedde
     pin = field("pin", "integer", nullable=True, personal=PersonalMark(kind="pin", of="user_id"))
     named = pa.table({"user_id": ["7", "8", "7"], "pin": ["12", None, "13"]})
     with PrivateFolder(str(tmp_path), "run-1") as folder:
-        path = write_people(folder.file("people.parquet"), vault, "product", user, [pin], named)
+        path = write_people(folder.file("people.parquet"), Deriver(vault), "product", user, [pin], named)
         first, second, third = pq.read_table(path).to_pylist()
         assert (first["_of0"], first["_pseudonym"], first["_erased_at"], first["_of1"]) == ("7", pseudonym(person, "product"), None, "12")
         assert (FieldCipher("pin").decrypt(pads(person.key), first["_c1"]), FieldCipher("pin").decrypt(pads(person.key), third["_c1"])) == (12, 13)
@@ -181,7 +182,7 @@ def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: Embedde
         assert person.key not in Path(path).read_bytes()
         assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
         assert folder.path.stat().st_mode & 0o777 == 0o700
-        assert pq.read_table(write_people(folder.file("none.parquet"), vault, "product", user, [pin], named.slice(0, 0))).num_rows == 0
+        assert pq.read_table(write_people(folder.file("none.parquet"), Deriver(vault), "product", user, [pin], named.slice(0, 0))).num_rows == 0
     assert not folder.path.exists()
 
 

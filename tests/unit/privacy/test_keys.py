@@ -76,7 +76,7 @@ def kms() -> Any:
 
 
 def test_a_key_service_wraps_with_the_purpose_as_context(kms: Any) -> None:
-    kek = KmsKek("alias/backline", kms)
+    kek = KmsKek("alias/backline", lambda: kms)
     context = {"backline": "index key"}
     with Stubber(kms) as stub:
         stub.add_response("encrypt", {"CiphertextBlob": b"wrapped"}, {"KeyId": "alias/backline", "Plaintext": SECRET, "EncryptionContext": context})
