@@ -162,6 +162,7 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "max_connections": "200",  # Dagster holds a few per process
             "jit": "off",  # compiling costs more than our queries
+            "shared_buffers": "512MB",
             "max_wal_size": "2GB",
             "timezone": "'UTC'",
         }
