@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from platform_defs.contracts.contract import WireField
 from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import NAME_BYTES, Pads, keyed, message, pads
+from platform_defs.privacy.identity import NAME_BYTES, mac, message
 from platform_defs.privacy.vault import People, Person, Vault
 
 PSEUDONYM, ERASED_AT = "_pseudonym", "_erased_at"
@@ -55,29 +55,28 @@ def derived(vault: Vault, wanted: Wanted, named: Any) -> Any:
     whose, *texts = (column.to_pylist() for column in named.columns)
     place_of = {who: place for place, who in enumerate(dict.fromkeys(whose))}
     people = vault.people(wanted.kind, place_of)
-    padded, places = list(map(pads, people.keys)), list(map(place_of.__getitem__, whose))
-    names = _pseudonyms(people, padded, wanted.purpose)
+    names, places = _pseudonyms(people, wanted.purpose), list(map(place_of.__getitem__, whose))
     columns = {
         PSEUDONYM: pa.array([names[place] for place in places], pa.binary()),
         ERASED_AT: pa.array([people.erased_at.get(place) for place in places], _INSTANT) if people.erased_at else pa.nulls(len(places), _INSTANT),
     }
     for (name, whole), column in zip(wanted.values, texts, strict=True):
         encrypt, read = FieldCipher(name).encrypt, int if whole else str
-        sealed = [None if text is None else encrypt(padded[place], read(text)) for place, text in zip(places, column, strict=True)]
+        sealed = [None if text is None else encrypt(people.keys[place], read(text)) for place, text in zip(places, column, strict=True)]
         columns[name] = pa.array(sealed, pa.binary())
     return pa.table(columns)
 
 
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes."""
-    return keyed(pads(person.key), _label(purpose, person.generation))[:NAME_BYTES]
+    return mac(person.key, _label(purpose, person.generation), NAME_BYTES)
 
 
-def _pseudonyms(people: People, padded: Sequence[Pads], purpose: str) -> list[bytes]:
+def _pseudonyms(people: People, purpose: str) -> list[bytes]:
     first = _label(purpose, 0)
-    names = [keyed(each, first)[:NAME_BYTES] for each in padded]
+    names = [mac(key, first, NAME_BYTES) for key in people.keys]
     for place, generation in people.generations.items():
-        names[place] = keyed(padded[place], _label(purpose, generation))[:NAME_BYTES]
+        names[place] = mac(people.keys[place], _label(purpose, generation), NAME_BYTES)
     return names
 
 

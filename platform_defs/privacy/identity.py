@@ -1,12 +1,15 @@
-"""Keyed names of things: what is looked up in the vault and what an event is called in a table. HMAC over unambiguous messages; pure.
+"""Keyed names of things: what is looked up in the vault, what an event is called in a table, what is derived from a person's key. Over unambiguous messages;
+pure.
 
-The same function exists for one thing, for many at once and as a Spark column expression, and tests hold them together. In Spark the key is never a literal:
-it comes as two columns (HMAC's inner and outer pad) of a one-row file in the run's private folder.
+Names are HMAC's: the same function exists for one thing, for many at once and as a Spark column expression, and tests hold them together. In Spark the key is
+never a literal: it comes as two columns (HMAC's inner and outer pad) of a one-row file in the run's private folder. What is derived of people is computed
+in Python alone, by BLAKE2b.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 NAME_BYTES = 16
 _BLOCK = 64  # of SHA-256
-# HMAC's inner and outer pad blocks of a key.
-Pads = tuple[bytes, bytes]
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
@@ -29,10 +30,9 @@ def message(*parts: str) -> bytes:
     return b"".join([b"%d:%b," % (len(raw), raw) for raw in map(str.encode, parts)])
 
 
-def keyed(padded: Pads, text: bytes) -> bytes:
-    """HMAC-SHA256 under a key that is used a few times: a person's. `hmac.digest` looks its algorithm up anew each time, three times as slow."""
-    inner, outer = padded
-    return hashlib.sha256(outer + hashlib.sha256(inner + text).digest()).digest()
+def mac(key: bytes, text: bytes, size: int) -> bytes:
+    """Keyed BLAKE2b (RFC 7693), `size` bytes long: what is derived from a person's key. That is one call, HMAC two and pads: 0.7 us, so 1.3."""
+    return hashlib.blake2b(text, key=key, digest_size=size).digest()
 
 
 def keyed_names(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
@@ -47,7 +47,7 @@ def keyed_names(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
 
 def keyed_name(key: bytes, *parts: str) -> bytes:
     """First 16 bytes of HMAC-SHA256 of the parts."""
-    return keyed(pads(key), message(*parts))[:NAME_BYTES]
+    return hmac.digest(key, message(*parts), "sha256")[:NAME_BYTES]
 
 
 def event_id(key: bytes, client: str, event: str, identifier: str) -> bytes:
@@ -83,8 +83,8 @@ def plain_name(*parts: str) -> bytes:
     return hashlib.sha256(message(*parts)).digest()[:NAME_BYTES]
 
 
-def pads(key: bytes) -> Pads:
-    """The pads of a key of at most 64 bytes: all that `keyed` and `keyed_name_column` need to know of it."""
+def pads(key: bytes) -> tuple[bytes, bytes]:
+    """HMAC's inner and outer pad blocks of a key of at most 64 bytes: all that `keyed_name_column` needs to know of it."""
     if len(key) > _BLOCK:
         raise ValueError(f"a key of {len(key)} bytes: HMAC pads keys of at most {_BLOCK}; use one of {KEY_BYTES}")
     padded = key.ljust(_BLOCK, b"\0")

@@ -16,7 +16,7 @@ from platform_defs.ledger.decisions import reopen
 from platform_defs.planning.lateness import awaits_reopening
 from platform_defs.privacy.deriving import pseudonym
 from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import event_id, pads
+from platform_defs.privacy.identity import event_id
 from tests.spark.intake.house import HOUR, House, event
 from tests.spark.intake.lines import contract_of, field
 
@@ -77,12 +77,12 @@ def test_an_hour_of_events_becomes_rows(played: House) -> None:
         "user_id": pseudonym(ada, "product"),
         "friend": pseudonym(person(played, "person", "99"), "product"),
         "device": pseudonym(person(played, "device", DEVICE), "product"),
-        "email": FieldCipher("email").encrypt(pads(ada.key), "ada@x.example"),
-        "pin": FieldCipher("pin").encrypt(pads(ada.key), 7),
+        "email": FieldCipher("email").encrypt(ada.key, "ada@x.example"),
+        "pin": FieldCipher("pin").encrypt(ada.key, 7),
         "ms": 1,
         "hour": HOUR,
     }
-    assert FieldCipher("pin").decrypt(pads(ada.key), first["pin"]) == 7
+    assert FieldCipher("pin").decrypt(ada.key, first["pin"]) == 7
     assert (second["user_id"], second["email"]) == (None, None)
     assert results[HOUR].metadata["values without their person"] == 1
     assert (third["hour"], third["user_id"]) == (NEXT, pseudonym(person(played, "person", "bob"), "product"))
@@ -127,7 +127,7 @@ def test_bad_lines_are_kept_apart_with_their_place_and_valid_fields(played: Hous
     assert {row["_segment"] for row in kept.values()} == {segment}
     bob = person(played, "person", "bob")
     assert kept[2]["user_id"] == pseudonym(bob, "product")
-    assert FieldCipher("email").decrypt(pads(bob.key), kept[2]["email"]) == "bob@x.example"
+    assert FieldCipher("email").decrypt(bob.key, kept[2]["email"]) == "bob@x.example"
     assert (kept[2]["ms"], kept[4]["user_id"], kept[5]["ms"]) == (None, pseudonym(person(played, "person", "dora"), "product"), 1)
     assert kept[3]["time"] is None
 

@@ -17,7 +17,6 @@ from platform_defs.contracts.contract import PersonalMark
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.deriving import pseudonym
 from platform_defs.privacy.encryption import FieldCipher
-from platform_defs.privacy.identity import pads
 from platform_defs.privacy.keys import FileKek, KeyProblem
 from platform_defs.privacy.pseudonyms import PrivateFolder, sweep, write_people
 from platform_defs.privacy.vault import Vault
@@ -177,7 +176,7 @@ def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: Embedde
         path = write_people(folder.file("people.parquet"), Deriver(vault), "product", user, [pin], named)
         first, second, third = pq.read_table(path).to_pylist()
         assert (first["_of0"], first["_pseudonym"], first["_erased_at"], first["_of1"]) == ("7", pseudonym(person, "product"), None, "12")
-        assert (FieldCipher("pin").decrypt(pads(person.key), first["_c1"]), FieldCipher("pin").decrypt(pads(person.key), third["_c1"])) == (12, 13)
+        assert (FieldCipher("pin").decrypt(person.key, first["_c1"]), FieldCipher("pin").decrypt(person.key, third["_c1"])) == (12, 13)
         assert (second["_pseudonym"], second["_erased_at"], second["_c1"]) == (pseudonym(other, "product"), erased, None)
         assert person.key not in Path(path).read_bytes()
         assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
