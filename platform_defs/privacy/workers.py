@@ -47,32 +47,46 @@ class Deriver:
     def __init__(self, vault: Vault, most: int | None = None, pays_from: int = _PAYS_FROM) -> None:
         self.vault = vault
         self._most, self._pays_from, self._asked = min(_MOST, os.cpu_count() or 1) if most is None else most, pays_from, 0
+        self._closed = False
         self._threads: ThreadPoolExecutor | None = None
         self._own = threading.local()
         self._workers: list[_Worker] = []
         self._changing = threading.Lock()
 
     def derived(self, wanted: Wanted, named: Any) -> Any:
-        """As `deriving.derived`; raises WorkerGone too."""
+        """As `deriving.derived`; raises WorkerGone too, and RuntimeError once it is closed."""
         with self._changing:
+            if self._closed:
+                raise RuntimeError("nobody derives any more: it was closed")
             self._asked += len(named)
             if self._asked >= self._pays_from and self._most > 1 and self._threads is None:
                 self._threads = ThreadPoolExecutor(self._most)
-        if self._threads is None or len(named) < min(_FEW, self._pays_from):
+            threads = self._threads
+        if threads is None or len(named) < min(_FEW, self._pays_from):
             return derived(self.vault, wanted, named)
         rows = -(-len(named) // self._most) if len(named) < _ROWS * self._most else _ROWS
         parts = named.combine_chunks().to_batches(max_chunksize=rows)
-        return pa.concat_tables(self._threads.map(partial(self._ask, wanted), parts))
+        return pa.concat_tables(threads.map(partial(self._ask, wanted), parts))
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that were started and have not ended."""
+        with self._changing:
+            return [worker.pid for worker in self._workers]
 
     def close(self) -> None:
-        """Ends the processes; what one is asked meanwhile raises WorkerGone."""
+        """Ends the processes, for good; what one is asked meanwhile raises WorkerGone."""
         with self._changing:
-            workers, self._workers = self._workers, []
-            threads, self._threads = self._threads, None
-        for worker in workers:
+            self._closed = True
+            threads, asked = self._threads, list(self._workers)
+        for worker in asked:
             worker.end()
-        if threads is not None:
-            threads.shutdown(cancel_futures=True)
+        if threads is None:
+            return
+        threads.shutdown(cancel_futures=True)
+        for worker in self._workers:  # one may have been started meanwhile; nobody reads from any now
+            worker.end()
+            worker.close()
 
     def __enter__(self) -> Deriver:
         return self
@@ -90,6 +104,9 @@ class Deriver:
             return worker.ask(wanted, part)
         except WorkerGone:
             self._own.worker = None
+            with self._changing:
+                self._workers = [each for each in self._workers if each is not worker]
+            worker.close()
             raise
 
 
@@ -110,6 +127,7 @@ class _Worker:
                 env={**os.environ, "PYTHONPATH": path},
                 start_new_session=True,
             )
+        self.pid = self._process.pid
         self._connection = Connection(ours.detach())
         self._tell(vault)
 
@@ -129,6 +147,10 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._connection.close()
+
     def _tell(self, what: object) -> None:
         try:
             self._connection.send_bytes(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
@@ -137,7 +159,7 @@ class _Worker:
 
     def _gone(self) -> WorkerGone:
         self.end()
-        return WorkerGone(f"the process {self._process.pid}, which derived pseudonyms for this one, ended with code {self._process.returncode}")
+        return WorkerGone(f"the process {self.pid}, which derived pseudonyms for this one, ended with code {self._process.returncode}")
 
 
 def serve(connection: Connection) -> None:

@@ -25,6 +25,7 @@ from platform_defs.execution.steps import StepRun
 from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import read_staged
 from platform_defs.privacy.pseudonyms import PrivateFolder
+from platform_defs.privacy.workers import Deriver
 from tests.spark.intake.house import HOUR, House
 from tests.spark.intake.lines import EVERYTHING, canonical, contract_of, field, spoiled
 
@@ -59,7 +60,10 @@ class Both:
     def __init__(self, house: House, contract: Contract, folder: PrivateFolder) -> None:
         self.house, self.contract, self.folder = house, contract, folder
         self.session: Any = house.platform.engines.engine("intake").session(house.own_run)
-        self.parts = (contract, house.platform.landing, house.platform.vault)
+        vault = house.platform.vault
+        assert vault is not None
+        self.people = Deriver(vault, most=2, pays_from=1)  # so that people are derived in processes
+        self.parts = (contract, house.platform.landing, self.people)
 
     def here(self, batches: list[Batch], **run: Any) -> dict[str, Any]:
         return InProcess(*self.parts, MemoryBudget()).clean(batches, replace(self.run(), **run), f"here-{uuid.uuid4()}")
@@ -86,7 +90,9 @@ class Both:
 @pytest.fixture
 def both(house: House, request: pytest.FixtureRequest) -> Iterator[Both]:
     with PrivateFolder(house.platform.landing.root, "both") as folder:
-        yield Both(house, request.param, folder)
+        made = Both(house, request.param, folder)
+        with made.people:
+            yield made
     house.platform.engines.engine("intake").release(house.own_run)
 
 
