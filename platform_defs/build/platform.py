@@ -30,6 +30,8 @@ OVERLAP = "overlap"
 @contextmanager
 def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResource, vault: VaultResource) -> Iterator[Platform]:
     """The platform of these parts; its connections are closed at the end."""
+    from platform_defs.privacy.workers import Deriver  # with Arrow, which a process that only serves definitions does without
+
     with ExitStack() as stack:
         spark = engines.engines()
         stack.callback(spark.close)
@@ -38,7 +40,7 @@ def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResourc
             lake=lake.lake(),
             landing=lake.landing(),
             ledger=stack.enter_context(ledger.open()),
-            vault=stack.enter_context(vault.open()),
+            deriver=stack.enter_context(Deriver(stack.enter_context(vault.open()))),
             clock=now,
             secrets=secrets_in(settings_at(lake.home).secrets_file),
             run_logs=settings_at(lake.home).logs / "runs",

@@ -5,9 +5,9 @@
         _part=dropped       the other copies
         _part=apart         what breaks a rule, is parked, or must be asked Pydantic about: few lines, finished in jobs of their own
 
-Where people are named, what is theirs is still raw in what the first job wrote. A second one collects who is named, once each, this process asks the vault,
-and a third job puts pseudonyms and ciphertexts in their place. Everything lies in the run's private folder, below the landing's root: it holds raw values,
-and the staged rows too, so that they need not be written twice. A key is in no plan: that of event ids is a one-row file, joined as two columns.
+Where people are named, what is theirs is still raw in what the first job wrote. A second one collects who is named, once each, what tables hold instead is
+derived (see privacy.deriving), and a third job puts it in its place. Everything lies in the run's private folder, below the landing's root: it holds raw
+values, and the staged rows too, so that they need not be written twice. A key is in no plan: that of event ids is a one-row file, joined as two columns.
 Which segments are read, and what becomes of the staged rows, is intake's and sources'.
 """
 
@@ -79,12 +79,12 @@ class Cleaner:
     """Cleans partitions of one contract.
 
     Attributes:
-        people: needed for events (the vault names them) and wherever a field is personal.
+        deriver: needed for events (the vault names them) and wherever a field is personal.
     """
 
     contract: Contract
     landing: LandingStore
-    people: Deriver | None
+    deriver: Deriver | None
     _form: LineForm = field(init=False)
 
     def __post_init__(self) -> None:
@@ -213,7 +213,7 @@ class Cleaner:
         if not self._event:
             return lines
         # The key comes as columns of a one-row file, so that it is in no plan and no log.
-        pads = call.session.read.schema(PADS_DDL).parquet(write_pads(call.folder, f"{call.name}-pads.parquet", self._people.vault.event_key))
+        pads = call.session.read.schema(PADS_DDL).parquet(write_pads(call.folder, f"{call.name}-pads.parquet", self._deriver.vault.event_key))
         identity = keyed_name_column(F.col("_inner"), F.col("_outer"), F.col("_client"), F.lit(self.contract.key), F.col("_id"))
         rows = lines.crossJoin(F.broadcast(pads)).withColumn("event_id", identity)
         told = F.concat(F.coalesce(F.col(FAILED), F.array().cast("ARRAY<STRING>")), F.array(F.lit(OTHER_PARTITION)))
@@ -287,7 +287,7 @@ class Cleaner:
         for person in self._persons:
             values = [value for value in self._values if self._owner(value) is person]
             named = rows.where(F.col(person.name).isNotNull()).select(*(quoted(each.name) for each in (person, *values))).distinct()
-            path = write_people(call.file(f"people-{person.name}"), self._people, self.contract.purpose, person, values, named.toArrow())
+            path = write_people(call.file(f"people-{person.name}"), self._deriver, self.contract.purpose, person, values, named.toArrow())
             theirs = call.session.read.schema(people_ddl(len(values))).parquet(path)
             same = F.col(person.name) == F.col("_of0")
             for place, value in enumerate(values, 1):
@@ -313,10 +313,10 @@ class Cleaner:
         return next(person for person in self._persons if person.name == value.personal.of)
 
     @property
-    def _people(self) -> Deriver:
-        if self.people is None:
+    def _deriver(self) -> Deriver:
+        if self.deriver is None:
             raise RuntimeError(f"{self.contract.key} cannot be taken in without the vault: start it with ./backline up")
-        return self.people
+        return self.deriver
 
     # --- files -----------------------------------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from platform_defs.execution.results import CheckResult, Failure, FailureKind
 from platform_defs.lake.commits import NotCommitted
 from platform_defs.lake.engine import EngineError
 from platform_defs.ledger.turns import TurnTaken
+from platform_defs.privacy.vault import VaultUnavailable
+from platform_defs.privacy.workers import WorkerGone
 
 _LINE = 300
 _DETAIL = 6000
@@ -167,10 +169,10 @@ class Blame:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """Whose an error is: of a disk, of a session that was interrupted, of an engine in trouble, or of the code that was run."""
+    """Whose an error is: of a disk, of a session that was interrupted, of an engine or the vault in trouble, or of the code that was run."""
     if disk_words(error) is not None:
         return FailureKind.DISK
-    if isinstance(error, grpc.RpcError | EngineError | NotCommitted | TurnTaken):
+    if isinstance(error, grpc.RpcError | EngineError | NotCommitted | TurnTaken | VaultUnavailable | WorkerGone):
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
         return FailureKind.RAISED

@@ -35,6 +35,7 @@ from platform_defs.lake.landing import LandingStore, Segment
 from platform_defs.lake.staging import write_frame
 from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM, Wanted
 from platform_defs.privacy.identity import event_ids
+from platform_defs.privacy.vault import VaultUnavailable
 from platform_defs.privacy.workers import Deriver
 
 _LINE_BYTES, _DOUBTFUL_LINE_BYTES = 2_000, 4_000
@@ -71,12 +72,12 @@ class InProcess:
     """Cleans partitions of one contract.
 
     Args:
-        people: needed for events (the vault names them) and wherever a field is personal.
+        deriver: needed for events (the vault names them) and wherever a field is personal.
         memory: what all who clean in this process share.
     """
 
-    def __init__(self, contract: Contract, landing: LandingStore, people: Deriver | None, memory: MemoryBudget) -> None:
-        self._contract, self._landing, self._known, self._budget = contract, landing, people, memory
+    def __init__(self, contract: Contract, landing: LandingStore, deriver: Deriver | None, memory: MemoryBudget) -> None:
+        self._contract, self._landing, self._given, self._budget = contract, landing, deriver, memory
         self._event = contract.kind == "event"
         self._column = partition_column(contract.cadence)
         self._judge, self._form = Judge(contract), ArrowForm.of(contract)
@@ -117,8 +118,8 @@ class InProcess:
             with self._budget.taken(self._memory(batches), partial(self._go_on, run)):
                 return self._cleaned(batches, run, base)
         except Exception as error:  # noqa: BLE001 - whatever it is: told of the partition that raised it
-            if len(batches) == 1:
-                return {batches[0].key: error}
+            if len(batches) == 1 or isinstance(error, VaultUnavailable):
+                return {batch.key: error for batch in batches}
         return {key: done for number, batch in enumerate(batches) for key, done in self._each([batch], run, f"{base}.{number}").items()}
 
     def _cleaned(self, batches: Sequence[Batch], run: StepRun, base: str) -> dict[str, Cleaned]:
@@ -216,7 +217,7 @@ class InProcess:
     def _drop_copies(self, partition: _Partition) -> None:
         """Names the events, and drops all but the first copy of each that is good and not parked."""
         rows = partition.rows
-        ids = event_ids(self._people.vault.event_key, self._contract.key, rows["_client"], rows["_id"])
+        ids = event_ids(self._deriver.vault.event_key, self._contract.key, rows["_client"], rows["_id"])
         taking_part = np.asarray(_good(rows)) & ~np.asarray(rows[_PARKED])
         first, duplicates, conflicts = dict[bytes, int](), np.zeros(len(rows), bool), np.zeros(len(rows), bool)
         for place, (event, fine) in enumerate(zip(ids, taking_part.tolist(), strict=True)):
@@ -249,7 +250,7 @@ class InProcess:
         unlike = named.take(pa.array(first))
         somebody = np.asarray(unlike[0].is_valid())
         answer_of = np.cumsum(somebody) - 1
-        answers = self._people.derived(wanted, unlike.filter(pa.array(somebody)))
+        answers = self._deriver.derived(wanted, unlike.filter(pa.array(somebody)))
         return answers.take(pa.array(answer_of[row_of], mask=~somebody[row_of]))
 
     # --- frames ----------------------------------------------------------------------------------------------------------------------------------
@@ -277,10 +278,10 @@ class InProcess:
         return pa.table({**columns, FAILED: rows[FAILED], SEGMENT: rows[SEGMENT], LINE: rows[LINE]})
 
     @property
-    def _people(self) -> Deriver:
-        if self._known is None:
+    def _deriver(self) -> Deriver:
+        if self._given is None:
             raise RuntimeError(f"{self._contract.key} cannot be taken in without the vault: start it with ./backline up")
-        return self._known
+        return self._given
 
 
 def _unpacked(segment: Segment, packed: bytes) -> bytes:

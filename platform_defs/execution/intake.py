@@ -169,7 +169,6 @@ class Taking:
         self._contract, self._platform, self._function, self._module_file = contract, platform, function, module_file
         self.log = RunLog(platform.run_logs, run_id)
         self.folder = PrivateFolder(platform.landing.root, f"{run_id}.{contract.table}")
-        self._people = None if platform.vault is None else Deriver(platform.vault)
         self.cleaned: dict[str, Cleaned] = {}
         self._entered = False
         self._calls = 0
@@ -249,16 +248,14 @@ class Taking:
         return self.folder
 
     def close(self) -> None:
-        """Ends what derives, and deletes the private folder."""
-        if self._people is not None:
-            self._people.close()
+        """Deletes the private folder."""
         if self._entered:
             self._entered = False
             self.folder.__exit__(None, None, None)
 
     @property
     def _parts(self) -> tuple[Contract, LandingStore, Deriver | None]:
-        return self._contract, self._platform.landing, self._people
+        return self._contract, self._platform.landing, self._platform.deriver
 
     def _next_name(self) -> str:
         self._calls += 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from platform_defs.ledger import Ledger
     from platform_defs.planning.facts import Origin
     from platform_defs.privacy.vault import Vault
+    from platform_defs.privacy.workers import Deriver
 
 Trigger = Literal["schedule", "click", "range", "late", "retry", "command"]
 
@@ -42,7 +43,7 @@ class Platform:
     """The services of one installation.
 
     Attributes:
-        vault: None where no personal data is handled (readers' zone, tests).
+        deriver: knows the vault; None where no personal data is handled (readers' zone, tests).
         clock: the present instant, aware, UTC; given so that tests can move it.
         secrets: what a source asks for by name; None for one that nobody has set.
         run_logs: folder of the private logs of intake and source runs (see withheld); None: texts of their errors are dropped.
@@ -53,11 +54,16 @@ class Platform:
     lake: Lake
     landing: LandingStore
     ledger: Ledger
-    vault: Vault | None
+    deriver: Deriver | None
     clock: Callable[[], datetime]
     secrets: SecretResolver = no_secrets
     run_logs: Path | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
+
+    @property
+    def vault(self) -> Vault | None:
+        """The vault, where there is one."""
+        return None if self.deriver is None else self.deriver.vault
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,12 @@ from typing import TextIO
 
 import grpc
 from pyspark.errors import PySparkException
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from platform_defs.execution.failures import ROOM, disk_words, kind_of
 from platform_defs.execution.results import Failure, FailureKind
-from platform_defs.privacy.workers import WorkerGone
 
 # The process has one output: of two threads that redirect it, the second would give the first one's closed log back.
 _CAPTURING = threading.RLock()
-# Memory that others had is free one day, a helper that was killed is started anew, the vault's database comes back: nothing is the matter with the rows.
-_PASSING = (MemoryError, WorkerGone, OperationalError, InterfaceError, PoolTimeout)
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,8 @@ class RunLog:
     def failure(self, endpoint: str, function: str, key: str, error: BaseException, module_file: str | None = None) -> Failure:
         """The failure without its text, which is kept here. `module_file`: the author's, to name the line in it rather than one in a library."""
         self.keep(error, f"{endpoint} {key}")
-        kind, why = FailureKind.ENGINE if isinstance(error, _PASSING) else kind_of(error), f"it raised {said(error, module_file)}"
+        # Memory that others had is free one day: nothing is the matter with the rows.
+        kind, why = FailureKind.ENGINE if isinstance(error, MemoryError) else kind_of(error), f"it raised {said(error, module_file)}"
         again = kind in (FailureKind.ENGINE, FailureKind.INTERRUPTED)
         action = "It is tried again by itself" if again else "Mend what it names: only new code or new input helps"
         if kind is FailureKind.DISK:

@@ -162,6 +162,7 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "max_connections": "200",  # Dagster holds a few per process
             "jit": "off",  # compiling costs more than our queries
+            # Taken as it is used. Of 4.5 M people in the vault 128 MB hold a seventh: to read one from the system took a third longer.
             "shared_buffers": "512MB",
             "max_wal_size": "2GB",
             "timezone": "'UTC'",

@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,9 @@ class KeyEncryptionKey(Protocol):
     def key_id(self) -> str:
         """Which KEK this is; no secret."""
 
+    def elsewhere(self) -> Callable[[], KeyEncryptionKey]:
+        """What makes this KEK in another process. It can be pickled, and may hold the secret: for a pipe between the two, for nothing that is kept."""
+
     def wrap(self, key: bytes, purpose: str) -> bytes:
         """The key under this KEK; `purpose` must be said again to open it."""
 
@@ -47,9 +51,6 @@ class FileKek:
     def __init__(self, key_id: str, key: bytes) -> None:
         self._key_id, self._key = key_id, key
         self._cipher = AESGCM(key)
-
-    def __reduce__(self) -> tuple[type[FileKek], tuple[str, bytes]]:
-        return FileKek, (self._key_id, self._key)
 
     @classmethod
     def load(cls, path: Path) -> FileKek:
@@ -102,6 +103,10 @@ class FileKek:
         """Made with the key."""
         return self._key_id
 
+    def elsewhere(self) -> Callable[[], FileKek]:
+        """Holds the key."""
+        return partial(FileKek, self._key_id, self._key)
+
     def wrap(self, key: bytes, purpose: str) -> bytes:
         """AES-256-GCM with a random nonce; the purpose is authenticated."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -127,9 +132,6 @@ class KmsKek:
         self._key, self._connect = key, connect
         self._made: Any = None
 
-    def __reduce__(self) -> tuple[type[KmsKek], tuple[str, Callable[[], Any]]]:
-        return KmsKek, (self._key, self._connect)
-
     @property
     def key_id(self) -> str:
         """The name of the KMS key."""
@@ -140,6 +142,10 @@ class KmsKek:
         if self._made is None:
             self._made = self._connect()
         return self._made
+
+    def elsewhere(self) -> Callable[[], KmsKek]:
+        """Connects anew there."""
+        return partial(KmsKek, self._key, self._connect)
 
     def wrap(self, key: bytes, purpose: str) -> bytes:
         """KMS Encrypt; the purpose is its encryption context, so it shows in the key's audit log."""

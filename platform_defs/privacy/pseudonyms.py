@@ -1,4 +1,4 @@
-"""What Spark is given instead of people: files of pseudonyms and ciphertexts, computed here from keys that stay in this process.
+"""What Spark is given instead of people: files of pseudonyms and ciphertexts, from keys that it never sees (see deriving).
 
 A `PrivateFolder` holds them for one run (0700, below the landing root: the one place that both the intake's client and its server may read, and nobody
 else) and is deleted afterwards: its files name people as the lines beside them do. The one key that Spark needs by itself, that of event ids, is a one-row
@@ -85,7 +85,7 @@ def people_ddl(values: int) -> str:
     return ", ".join(["_of0 STRING, _pseudonym BINARY, _erased_at TIMESTAMP", *own])
 
 
-def write_people(path: str, people: Deriver, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:
+def write_people(path: str, deriver: Deriver, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:
     """Writes, for each row of texts, the person's pseudonym and the values' ciphertexts beside them (`people_ddl`); returns the path.
 
     People seen for the first time get their key on the way.
@@ -100,11 +100,11 @@ def write_people(path: str, people: Deriver, purpose: str, person: WireField, va
     wanted = Wanted.of(person, values, purpose)
 
     def theirs(batch: pa.RecordBatch) -> pa.Table:
-        name, erased_at, *sealed = people.derived(wanted, pa.Table.from_batches([batch])).columns
+        name, erased_at, *sealed = deriver.derived(wanted, pa.Table.from_batches([batch])).columns
         given = [pair for text, ciphertext in zip(batch.columns[1:], sealed, strict=True) for pair in (text, ciphertext)]
         return pa.table([batch.column(0), name, erased_at, *given], schema=schema)
 
-    # Two at a time: while one waits for the database, the other computes. No statistics: minimum and maximum in a footer are values.
+    # Two at a time: while one is written, the other is derived. No statistics: minimum and maximum in a footer are values.
     with pq.ParquetWriter(path, schema, write_statistics=False, use_dictionary=False) as writer, ThreadPoolExecutor(2) as pool:
         for table in pool.map(theirs, named.to_batches(max_chunksize=_CHUNK)):
             writer.write_table(table)

@@ -8,9 +8,11 @@ tables here (`tombstones`, `generation`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -18,6 +20,8 @@ import numpy as np
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from platform_defs.privacy.identity import KEY_BYTES, lookup_of, lookups_of
 from platform_defs.privacy.keys import KeyEncryptionKey, KeyProblem
@@ -75,11 +79,19 @@ _ADD = sa.text(
 )
 
 
+# Of SQLAlchemy: the driver's word that the server is gone or going, and that no connection became free.
+_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+
+
+class VaultUnavailable(RuntimeError):
+    """The vault cannot be asked now. It passes by itself: nothing is the matter with what was asked."""
+
+
 class Person(NamedTuple):
     """What the vault knows of one person.
 
     Attributes:
-        key: 32 random bytes; everything stored about the person is derived from it. Never leaves the trusted process.
+        key: 32 random bytes; everything stored about the person is derived from it. Never leaves the process that read it.
         generation: see the table.
         erased_at: what happened before is to be dropped; None if the person never was erased.
     """
@@ -92,7 +104,7 @@ class Person(NamedTuple):
         return "Person(...)"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False)
 class People:
     """What the vault knows of some people, by their places in what was asked. Not an object a person: Python's collector would go through millions of them,
     a third of the time.
@@ -121,16 +133,16 @@ class Vault:
         self._naming: dict[str, bytes] = {}
         self._ciphers: dict[int, AESGCM] = {}
 
-    def __reduce__(self) -> tuple[type[Vault], tuple[str, KeyEncryptionKey]]:
-        """For another process, which opens it anew."""
-        return Vault, (self._url, self._kek)
+    def elsewhere(self) -> Callable[[], Vault]:
+        """What opens this vault in another process; see KeyEncryptionKey.elsewhere."""
+        return partial(_opened, self._url, self._kek.elsewhere())
 
     def create(self) -> None:
         """Makes what is missing: tables, naming keys, the first vault key. Idempotent, also when several do it at once.
 
         Raises KeyProblem if the vault was made with another key-encryption key.
         """
-        with self._engine.begin() as connection:
+        with self._connected() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATE_LOCK)))
             _metadata.create_all(connection)
             known = {row.name for row in connection.execute(sa.select(_naming_keys.c.name))}
@@ -158,7 +170,8 @@ class Vault:
     def people(self, kind: str, identifiers: Collection[str]) -> People:
         """The people of these ids; whoever is seen for the first time gets a key.
 
-        Two processes that meet the same new person at once get the same key. Bulk: three or four statements per 20,000 people.
+        Two processes that meet the same new person at once get the same key. Bulk: three or four statements per 20,000 people. Raises
+        VaultUnavailable, and KeyProblem for a row that was changed.
         """
         lookups = lookups_of(self._named("index"), kind, identifiers)
         found = People([_NO_KEY] * len(lookups))
@@ -171,21 +184,30 @@ class Vault:
     def find(self, kind: str, identifier: str) -> Person | None:
         """One person, who is not added if unknown."""
         found = People([_NO_KEY])
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             self._read(connection, [self.lookup(kind, identifier)], [0], found)
         return Person(found.keys[0], found.generations.get(0, 0), found.erased_at.get(0)) if found.keys[0] else None
 
     def rotate(self) -> int:
         """Starts an epoch: people seen from now on are wrapped by a new vault key. No pseudonym changes. Returns the epoch."""
-        with self._engine.begin() as connection:
+        with self._connected() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATE_LOCK)))
             epoch = self._newest_epoch(connection) + 1
             self._add_epoch(connection, epoch)
         return epoch
 
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        """A transaction. Raises VaultUnavailable if the database is not there, ends it, or has no room."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except _AWAY as error:
+            raise VaultUnavailable("the vault's database does not answer: see `backline status`") from error
+
     def _chunk(self, lookups: Sequence[bytes], places: Sequence[int], found: People) -> None:
         """Finds the people at some places of the lookups, or adds them."""
-        with self._engine.begin() as connection:
+        with self._connected() as connection:
             self._read(connection, lookups, places, found)
             new = [place for place in places if not found.keys[place]]
             if not new:
@@ -201,8 +223,10 @@ class Vault:
                 wrapped.append(nonce + cipher.encrypt(nonce, secrets.token_bytes(KEY_BYTES), lookup))
             connection.execute(_ADD, {"epoch": epoch, "lookups": _array(added), "wrapped": _array(wrapped)})
         # Read back, and in a new transaction: where another process was first, its key is the person's.
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             self._read(connection, lookups, new, found)
+        if not all(found.keys[place] for place in new):
+            raise VaultUnavailable("people were taken out of the vault while they were being added: asked again, they are others")
 
     def _read(self, connection: sa.Connection, lookups: Sequence[bytes], places: Sequence[int], found: People) -> None:
         """Finds the people at some places of the lookups who are there."""
@@ -227,7 +251,7 @@ class Vault:
 
     def _named(self, name: str) -> bytes:
         if name not in self._naming:
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
                 row = connection.execute(sa.select(_naming_keys.c.kek, _naming_keys.c.wrapped).where(_naming_keys.c.name == name)).one()
             self._naming[name] = self._open(row.kek, row.wrapped, f"{name} key")
         return self._naming[name]
@@ -249,6 +273,10 @@ class Vault:
     def _add_epoch(self, connection: sa.Connection, epoch: int) -> None:
         wrapped = self._kek.wrap(secrets.token_bytes(KEY_BYTES), f"vault key {epoch}")
         connection.execute(_vault_keys.insert().values(epoch=epoch, kek=self._kek.key_id, wrapped=wrapped))
+
+
+def _opened(url: str, kek: Callable[[], KeyEncryptionKey]) -> Vault:
+    return Vault(url, kek())
 
 
 def _array(values: list[bytes]) -> str:

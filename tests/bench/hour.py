@@ -50,7 +50,7 @@ def _measured(types: int, events: int, seals: int) -> Ran:
         landed = prepare(at.installation, at.folder, contracts(types), events, seals)
         click.echo(f"landed {landed:,} events of {types:,} types in {time.monotonic() - began:.0f} s", err=True)
         with peak_memory(os.getpid(), at.postgres) as peak:
-            ran = run([sys.executable, "-m", "tests.bench.hour_runs", str(at.setting), str(types)])
+            ran = run([sys.executable, "-m", "tests.bench.hour_runs", str(at.setting), str(types)], watched=True)
         said = json.loads(ran.said)
         if (said["types"], said["good"]) != (types, landed):
             raise click.ClickException(f"{said} came of {landed} events of {types} types: the figure would be of other work")

@@ -30,16 +30,16 @@ from platform_defs.lake.tables import ensure_table
 from platform_defs.ledger import Ledger
 from platform_defs.privacy.keys import FileKek
 from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 from resources.spark import SparkEngines
 from tests.bench.intake_landing import HOURS, PERSONAL, PLAIN
 from tests.bench.profile import Place, Profile
 
 CONTRACTS = {"plain": PLAIN, "personal": PERSONAL}
 PHASES: dict[Place, str] = {
-    ("privacy/vault.py", "people"): "people: the vault",
-    ("privacy/pseudonyms.py", "ciphertexts"): "people: encrypted",
-    ("privacy/pseudonyms.py", "pseudonyms"): "people: pseudonyms",
-    ("execution/in_process.py", "_people"): "people: collected",
+    ("privacy/workers.py", "ask"): "people: waiting for the processes that derive",
+    ("privacy/deriving.py", "derived"): "people: derived in this process",
+    ("execution/in_process.py", "_name_people"): "people: collected and put in their places",
     ("execution/in_process.py", "_lines"): "lines: read",
     ("execution/arrow_lines.py", "sure"): "lines: judged and parsed",
     ("execution/in_process.py", "_rows"): "lines: typed",
@@ -79,7 +79,7 @@ class Installation:
             Lake(str(folder / "lake")),
             LandingStore(str(folder / "landing")),
             Ledger(setting.ledger),
-            Vault(setting.vault, FileKek("bench", bytes(32))),
+            Deriver(Vault(setting.vault, FileKek("bench", bytes(32)))),
             lambda: NOW,
             run_logs=folder / "logs",
         )
@@ -105,8 +105,9 @@ class Installation:
         """Ends sessions and connections."""
         self.engines.close()
         self.platform.ledger.close()
-        assert self.platform.vault is not None
-        self.platform.vault.close()
+        assert self.platform.deriver is not None
+        self.platform.deriver.close()
+        self.platform.deriver.vault.close()
 
 
 def take(installation: Installation, contract: Contract, keys: Sequence[str]) -> Counter[str]:

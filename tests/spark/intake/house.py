@@ -23,6 +23,7 @@ from platform_defs.lake.landing import LandingStore, SealManifest, Segment, segm
 from platform_defs.lake.layout import Lake
 from platform_defs.ledger import Ledger
 from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 from resources.spark import SparkEngines
 from tests.fixtures.tables import Tables
 
@@ -58,7 +59,13 @@ class House:
         (folder / "landing").mkdir(mode=0o700)
         holder: list[House] = []
         platform = Platform(
-            engines, Lake(str(folder / "lake")), LandingStore(str(folder / "landing")), ledger, vault, lambda: holder[0].now, run_logs=folder / "logs" / "runs"
+            engines,
+            Lake(str(folder / "lake")),
+            LandingStore(str(folder / "landing")),
+            ledger,
+            Deriver(vault),
+            lambda: holder[0].now,
+            run_logs=folder / "logs" / "runs",
         )
         holder.append(cls(platform, folder, tables))
         return holder[0]
@@ -118,5 +125,7 @@ class House:
         return replace(self, platform=change(self.platform))
 
     def close(self) -> None:
+        if self.platform.deriver is not None:
+            self.platform.deriver.close()
         for zone in ("intake", "lake"):
             self.platform.engines.engine(zone).release(self.own_run)  # type: ignore[arg-type]

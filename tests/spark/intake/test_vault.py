@@ -19,7 +19,7 @@ from platform_defs.privacy.deriving import pseudonym
 from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.keys import FileKek, KeyProblem
 from platform_defs.privacy.pseudonyms import PrivateFolder, sweep, write_people
-from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.vault import Vault, VaultUnavailable
 from platform_defs.privacy.workers import Deriver
 from tests.fixtures.people import people_of
 from tests.spark.intake.lines import field
@@ -134,6 +134,28 @@ def test_a_row_moved_to_another_person_does_not_open(vault: Vault, postgres: Emb
     run(postgres, "UPDATE persons SET wrapped = (SELECT wrapped FROM persons ORDER BY lookup LIMIT 1)")
     with pytest.raises(KeyProblem, match="epoch 1"):
         people_of(vault, ids(0, 2))
+
+
+def test_nobody_is_without_a_key(vault: Vault, postgres: EmbeddedPostgres) -> None:
+    # As where people are erased between the two statements that add them and read them back.
+    run(postgres, "CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    run(postgres, "CREATE TRIGGER gone BEFORE INSERT ON persons FOR EACH ROW EXECUTE FUNCTION gone()")
+    with pytest.raises(VaultUnavailable, match="taken out of the vault"):
+        people_of(vault, ids(0, 2))
+    run(postgres, "DROP TRIGGER gone ON persons")
+    assert len(people_of(vault, ids(0, 2))) == 2
+
+
+def test_a_connection_that_is_ended_passes_by_itself(vault: Vault, postgres: EmbeddedPostgres) -> None:
+    def cut_off() -> None:
+        with vault._connected() as connection:
+            run(postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'vault_people' AND pid <> pg_backend_pid()")
+            connection.execute(sa.text("SELECT 1"))
+
+    people_of(vault, ids(0, 2))
+    with pytest.raises(VaultUnavailable, match="does not answer"):
+        cut_off()
+    assert len(people_of(vault, ids(0, 2))) == 2
 
 
 def test_rotation_changes_no_one(vault: Vault, new_vault: Callable[..., Vault], postgres: EmbeddedPostgres) -> None:

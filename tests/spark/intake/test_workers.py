@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
+import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +24,14 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from platform_defs.execution.failures import kind_of
 from platform_defs.execution.results import FailureKind
 from platform_defs.execution.withheld import RunLog
 from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM, Wanted, derived, pseudonym
 from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.keys import FileKek, KeyProblem
-from platform_defs.privacy.vault import Vault
-from platform_defs.privacy.workers import Deriver, WorkerGone
+from platform_defs.privacy.vault import Vault, VaultUnavailable
+from platform_defs.privacy.workers import Deriver, WorkerGone, serve
 from tests.fixtures.dagster import until
 from tests.fixtures.people import people_of
 
@@ -65,14 +72,28 @@ def processes(people: Deriver) -> list[psutil.Process]:
     return [psutil.Process(pid) for pid in people.pids]
 
 
-def ask_for_ever(people: Deriver) -> None:
-    while True:
-        people.derived(WANTED, named(*map(str, range(2_000))))
-
-
 def ended(process: psutil.Process) -> bool:
     """Also one that nobody has waited for yet: that is its new parent's matter."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def is_asked() -> bool:
+    """Whether some thread of ours waits for one of them."""
+    return any("workers.py" in frame.filename and frame.name == "ask" for top in sys._current_frames().values() for frame in traceback.extract_stack(top))
+
+
+class Odd(Exception):
+    """Can be told, and not understood."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one)
+
+
+class OddVault:
+    """Raises it."""
+
+    def people(self, kind: str, identifiers: Any) -> Any:
+        raise Odd(kind, "other")
 
 
 def test_answers_are_those_of_this_process_in_order(vault: Vault, people: Deriver) -> None:
@@ -81,10 +102,10 @@ def test_answers_are_those_of_this_process_in_order(vault: Vault, people: Derive
     with vault._engine.begin() as connection:
         connection.execute(sa.text("UPDATE persons SET generation = 1 WHERE lookup = :l"), {"l": vault.lookup("person", "user-7")})
         connection.execute(sa.text("INSERT INTO tombstones VALUES (:l, '2026-10-01T02:30:00Z')"), {"l": vault.lookup("person", "user-8")})
-    rows = named(*random.Random(1).choices(whose, k=5_000))
-    found = people.derived(WANTED, rows)
+    rows = named(*random.Random(1).choices(whose, k=60_000))
+    found = people.derived(WANTED, rows)  # told in three parts
     assert len(people.pids) == 2
-    assert found.to_pylist() == derived(vault, WANTED, rows).to_pylist()
+    assert found.combine_chunks().equals(derived(vault, WANTED, rows).combine_chunks())
     one = people.derived(WANTED, named("user-7", "user-8")).to_pylist()
     assert one[0][PSEUDONYM] == pseudonym(again._replace(generation=1), "product") != pseudonym(again, "product")
     assert (one[0][ERASED_AT], one[1][ERASED_AT]) == (None, datetime(2026, 10, 1, 2, 30, tzinfo=UTC))
@@ -115,14 +136,48 @@ def test_after_one_is_killed_another_is_started(people: Deriver, tmp_path: Path)
     with pytest.raises(WorkerGone, match="ended with code -9") as gone:
         people.derived(WANTED, named("a", "b"))
     assert RunLog(tmp_path, "run").failure("a/b", "intake", "2026-10-01T00", gone.value).kind is FailureKind.ENGINE
-    # The other one is met by whichever thread is asked next.
-    for _ in range(2):
-        try:
-            people.derived(WANTED, named("a", "b"))
-        except WorkerGone:
-            continue
+    assert kind_of(gone.value) is FailureKind.ENGINE
+    until(lambda: {each.pid for each in killed}.isdisjoint(told_of_both(people)), 30, "none of those that were killed is asked any more")
     assert len(people.derived(WANTED, named("a", "b"))) == 2
-    assert not {each.pid for each in killed} & set(people.pids)
+
+
+def told_of_both(people: Deriver) -> list[int]:
+    """Asks, whether or not a dead one is met, and says who is there."""
+    with suppress(WorkerGone):
+        people.derived(WANTED, named("a", "b"))
+    return people.pids
+
+
+def test_after_half_an_answer_another_is_started(people: Deriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.derived(WANTED, named("a", "b"))
+    receive = Connection.recv_bytes
+
+    def too_large(self: Connection, maxlength: int | None = None) -> bytes:
+        monkeypatch.setattr(Connection, "recv_bytes", receive)
+        raise MemoryError
+
+    monkeypatch.setattr(Connection, "recv_bytes", too_large)
+    with pytest.raises(MemoryError):
+        people.derived(WANTED, named("a", "b"))
+    assert len(people.derived(WANTED, named("c", "d"))) == 2
+
+
+def test_an_authors_time_limit_for_sockets_is_not_theirs(vault: Vault) -> None:
+    socket.setdefaulttimeout(0.0001)
+    try:
+        with Deriver(vault, most=2, pays_from=1) as people:
+            assert len(people.derived(WANTED, named("a", "b"))) == 2
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def test_who_looks_at_them_from_outside_sees_no_secret(vault: Vault, people: Deriver) -> None:
+    people.derived(WANTED, named("ada@x.example", "b"))
+    password = vault._engine.url.password
+    for each in processes(people):
+        shown = "\n".join([*each.cmdline(), *each.environ().values(), *(file.path for file in each.open_files())])
+        assert password
+        assert not any(secret in shown for secret in (password, bytes(range(32)).hex(), "ada@x.example"))
 
 
 def test_what_is_raised_there_is_raised_here_as_what_it_is(vault: Vault, people: Deriver, tmp_path: Path) -> None:
@@ -133,21 +188,47 @@ def test_what_is_raised_there_is_raised_here_as_what_it_is(vault: Vault, people:
         people.derived(WANTED, named("a", "b"))
     assert "In another process" in raised.value.__notes__[0]
     nowhere = Vault(str(vault._engine.url.set(host="127.0.0.1", port=1, query={})), FileKek("test", bytes(32)))
-    with Deriver(nowhere, most=2, pays_from=1) as lost, pytest.raises(sa.exc.OperationalError) as away:
+    with Deriver(nowhere, most=2, pays_from=1) as lost, pytest.raises(VaultUnavailable) as away:
         lost.derived(WANTED, named("a", "b"))
+    assert "Connection refused" in away.value.__notes__[0]
     failure = RunLog(tmp_path, "run").failure("a/b", "intake", "2026-10-01T00", away.value)
     assert (failure.kind, failure.lasting) == (FailureKind.ENGINE, False)
+
+
+def test_an_error_that_does_not_survive_the_way_is_told_in_words() -> None:
+    ours, theirs = Pipe()
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(serve, theirs)
+        ours.send_bytes(pickle.dumps(OddVault))
+        for asked in (pickle.dumps((WANTED, stream(named("a")))), b"no question"):
+            ours.send_bytes(asked)
+        odd, unread = (pickle.loads(ours.recv_bytes()) for _ in range(2))
+        ours.close()
+        serving.result(30)
+    assert (type(odd), "Odd: person" in str(odd)) == (RuntimeError, True)
+    assert isinstance(unread, pickle.UnpicklingError)
+
+
+def stream(table: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def test_they_end_with_what_asks_them(people: Deriver) -> None:
     people.derived(WANTED, named("a", "b"))
     left = processes(people)
-    assert left
+    for each in left:
+        each.suspend()  # so that a question is not answered before the end
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask_for_ever, people)
+        asking = pool.submit(people.derived, WANTED, named("a", "b"))
+        until(is_asked, 30, "they are asked")
         people.close()
-        assert isinstance(asking.exception(30), RuntimeError)  # WorkerGone, or that it is closed
+        assert isinstance(asking.exception(30), WorkerGone)
+    assert left
     assert all(map(ended, left))
+    assert people.pids == []
     with pytest.raises(RuntimeError, match="closed"):
         people.derived(WANTED, named("a", "b"))
 

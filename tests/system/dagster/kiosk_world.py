@@ -25,6 +25,7 @@ from platform_defs.lake.reading import read_rows
 from platform_defs.ledger import Ledger
 from platform_defs.ledger.explaining import Explanation, explain
 from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 from platform_defs.running.applying import apply
 from resources.settings import Settings
 from resources.spark import SparkEngines
@@ -143,7 +144,7 @@ class World:
         (settings.assets / "__init__.py").touch()
         apply(settings, settings.assets)
         lake, landing = Lake(settings.lake), LandingStore(settings.landing)
-        platform = Platform(engines, lake, landing, ledger, vault, self._present, run_logs=settings.logs / "runs")
+        platform = Platform(engines, lake, landing, ledger, Deriver(vault), self._present, run_logs=settings.logs / "runs")
         self.harness = TickHarness(ledger, instance, [load_domain(settings.assets / "kiosk")], BEGIN, platform)
         self.receivers = {name: ReceiverProcess(name, settings.home, settings.ledger_url) for name in RECEIVERS}
         self.accepted: list[dict[str, Any]] = []

@@ -54,6 +54,12 @@ def test_what_is_derived_of_a_person_never_changes() -> None:
     assert mac(KEY[::-1], b"abc", 32) != mac(KEY, b"abc", 32)
 
 
+@pytest.mark.parametrize("key", [b"", KEY[:16], KEY * 2])
+def test_nothing_is_derived_of_another_key_than_a_persons(key: bytes) -> None:
+    with pytest.raises(ValueError, match=f"a key of {len(key)} bytes"):
+        mac(key, b"abc", 16)
+
+
 IDS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
 
 
