@@ -113,7 +113,7 @@ class InProcess:
             pool.shutdown(cancel_futures=True)
 
     def _each(self, batches: Sequence[Batch], run: StepRun, base: str) -> Mapping[str, Cleaned | Exception]:
-        """Partitions that are cleaned together; where that fails, each by itself."""
+        """Partitions that are cleaned together; where that fails, each by itself, unless it would fail as they do."""
         try:
             with self._budget.taken(self._memory(batches), partial(self._go_on, run)):
                 return self._cleaned(batches, run, base)
