@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from platform_defs.privacy.vault import Vault
+from platform_defs.privacy.workers import Deriver
 from tests.fixtures.scan import database, holding
 from tests.spark.intake.house import HOUR, House, event
 from tests.spark.intake.test_intake import DEVICE, NEXT, PLAYED, data
@@ -45,7 +46,7 @@ def test_nothing_personal_outlives_a_run(house: House, fails: bool, capfd: pytes
     if fails:
         talkative = Talkative.__new__(Talkative)
         talkative.__dict__.update(vault.__dict__)
-        house.platform = replace(house.platform, vault=talkative)
+        house.platform = replace(house.platform, deriver=Deriver(talkative))
     result = house.take(PLAYED, HOUR)[HOUR]
     assert result.outcome == ("failed" if fails else "published")
     if not fails:

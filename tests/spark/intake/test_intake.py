@@ -254,7 +254,7 @@ def test_built_again_it_is_the_same_to_the_byte(played: House) -> None:
 @pytest.mark.parametrize("way", ["spark", "process"], indirect=True)
 def test_without_a_vault_nothing_is_taken_in(played: House) -> None:
     played.land(PLAYED, {HOUR: [event(1, data())]})
-    result = played.with_platform(lambda platform: replace(platform, vault=None)).take(PLAYED, HOUR)[HOUR]
+    result = played.with_platform(lambda platform: replace(platform, deriver=None)).take(PLAYED, HOUR)[HOUR]
     assert result.outcome == "failed"
     assert played.rows(PLAYED) == []
 
