@@ -37,7 +37,7 @@ from tests.bench.profile import Place, Profile
 
 CONTRACTS = {"plain": PLAIN, "personal": PERSONAL}
 PHASES: dict[Place, str] = {
-    ("privacy/workers.py", "ask"): "people: waiting for the processes that derive",
+    ("privacy/workers.py", "derived"): "people: waiting for the processes that derive",
     ("privacy/deriving.py", "derived"): "people: derived in this process",
     ("execution/in_process.py", "_name_people"): "people: collected and put in their places",
     ("execution/in_process.py", "_lines"): "lines: read",
