@@ -1,4 +1,4 @@
-"""Processes that derive for this one. Python computes on one core at a time, and of each person that is 9 us: the rest of an intake waits for it otherwise.
+"""Processes that derive for this one. Python computes on one core at a time, and of each person that is 8 us: the rest of an intake waits for it otherwise.
 
 `python -m platform_defs.privacy.workers 7` serves the process at the other end of its socket 7, and ends with it, however that ends. What they tell each
 other stays between them: it holds what lines say of people, and the first word the vault's key.
@@ -28,7 +28,7 @@ from platform_defs.privacy.vault import Vault
 # Rows until which no process is started, all questions together: to start one costs half a second of a core, 100,000 rows nearly one.
 _PAYS_FROM = 100_000
 _FEW = 10_000  # rows of one question that are sooner done here than told to others
-_ROWS = 25_000  # told to one of them at a time, some 0.3 s
+_ROWS = 25_000  # told to one of them at a time, some 0.2 s
 _MOST = 4  # some 100 MB each
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
