@@ -33,6 +33,7 @@ from platform_defs.lake.columns import name as quoted
 from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import LandingStore, segments_folder
 from platform_defs.lake.staging import kept_writer, staged_writer
+from platform_defs.privacy.deriving import ERASED_AT, PSEUDONYM
 from platform_defs.privacy.identity import keyed_name_column
 from platform_defs.privacy.pseudonyms import PADS_DDL, PrivateFolder, people_ddl, write_pads, write_people
 from platform_defs.privacy.workers import Deriver
@@ -292,9 +293,9 @@ class Cleaner:
             same = F.col(person.name) == F.col("_of0")
             for place, value in enumerate(values, 1):
                 same = same & F.col(value.name).eqNullSafe(F.col(f"_of{place}"))
-            before = F.coalesce(F.col(self._time) < F.col("_erased_at"), F.lit(False))
+            before = F.coalesce(F.col(self._time) < F.col(ERASED_AT), F.lit(False))
             shown = {value.name: F.col(f"_c{place}") for place, value in enumerate(values, 1)}
-            rows = rows.join(theirs, same, "left").withColumns({"_erased": F.col("_erased") | before, person.name: F.col("_pseudonym"), **shown})
+            rows = rows.join(theirs, same, "left").withColumns({"_erased": F.col("_erased") | before, person.name: F.col(PSEUDONYM), **shown})
             rows = rows.drop(*theirs.columns)
         return rows.withColumn("_verdict", F.when(F.col("_erased"), "erased"))
 

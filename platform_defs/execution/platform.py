@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
     from platform_defs.planning.facts import Origin
-    from platform_defs.privacy.vault import Vault
     from platform_defs.privacy.workers import Deriver
 
 Trigger = Literal["schedule", "click", "range", "late", "retry", "command"]
@@ -59,11 +58,6 @@ class Platform:
     secrets: SecretResolver = no_secrets
     run_logs: Path | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
-
-    @property
-    def vault(self) -> Vault | None:
-        """The vault, where there is one."""
-        return None if self.deriver is None else self.deriver.vault
 
 
 @dataclass(frozen=True)

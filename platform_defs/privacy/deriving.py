@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from platform_defs.privacy.identity import NAME_BYTES, mac, message
 from platform_defs.privacy.vault import People, Person, Vault
 
 PSEUDONYM, ERASED_AT = "_pseudonym", "_erased_at"
-_INSTANT = pa.timestamp("us", tz="UTC")
+INSTANT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def derived(vault: Vault, wanted: Wanted, named: Any) -> Any:
     names, places = _pseudonyms(people, wanted.purpose), list(map(place_of.__getitem__, whose))
     columns = {
         PSEUDONYM: pa.array([names[place] for place in places], pa.binary()),
-        ERASED_AT: pa.array([people.erased_at.get(place) for place in places], _INSTANT) if people.erased_at else pa.nulls(len(places), _INSTANT),
+        ERASED_AT: pa.array([people.erased_at.get(place) for place in places], INSTANT) if people.erased_at else pa.nulls(len(places), INSTANT),
     }
     for (name, whole), column in zip(wanted.values, texts, strict=True):
         encrypt, read = FieldCipher(name).encrypt, int if whole else str
@@ -69,17 +68,13 @@ def derived(vault: Vault, wanted: Wanted, named: Any) -> Any:
 
 def pseudonym(person: Person, purpose: str) -> bytes:
     """Who the person is for one purpose: 16 bytes."""
-    return mac(person.key, _label(purpose, person.generation), NAME_BYTES)
+    return _pseudonyms(People([person.key], {0: person.generation}), purpose)[0]
 
 
 def _pseudonyms(people: People, purpose: str) -> list[bytes]:
-    first = _label(purpose, 0)
-    names = [mac(key, first, NAME_BYTES) for key in people.keys]
-    for place, generation in people.generations.items():
-        names[place] = mac(people.keys[place], _label(purpose, generation), NAME_BYTES)
-    return names
+    first, later = _label(purpose, 0), {place: _label(purpose, generation) for place, generation in people.generations.items()}
+    return [mac(key, later.get(place, first), NAME_BYTES) for place, key in enumerate(people.keys)]
 
 
-@cache
 def _label(purpose: str, generation: int) -> bytes:
     return message("pseudonym", purpose, str(generation))

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,18 +130,15 @@ class KmsKek:
 
     def __init__(self, key: str, connect: Callable[[], Any]) -> None:
         self._key, self._connect = key, connect
-        self._made: Any = None
 
     @property
     def key_id(self) -> str:
         """The name of the KMS key."""
         return f"kms:{self._key}"
 
-    @property
+    @cached_property
     def _client(self) -> Any:
-        if self._made is None:
-            self._made = self._connect()
-        return self._made
+        return self._connect()
 
     def elsewhere(self) -> Callable[[], KmsKek]:
         """Connects anew there."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_defs.contracts.contract import WireField
-from platform_defs.privacy.deriving import Wanted
+from platform_defs.privacy.deriving import ERASED_AT, INSTANT, PSEUDONYM, Wanted
 from platform_defs.privacy.identity import pads
 from platform_defs.privacy.workers import Deriver
 
@@ -27,7 +27,7 @@ _CHUNK = 100_000
 _FOLDER = "private"
 PADS_DDL = "_inner BINARY, _outer BINARY"
 _PADS = pa.schema([("_inner", pa.binary()), ("_outer", pa.binary())])
-_PERSON = [("_of0", pa.string()), ("_pseudonym", pa.binary()), ("_erased_at", pa.timestamp("us", tz="UTC"))]
+_PERSON = [("_of0", pa.string()), (PSEUDONYM, pa.binary()), (ERASED_AT, INSTANT)]
 
 
 class PrivateFolder:
@@ -82,7 +82,7 @@ def write_pads(folder: PrivateFolder, name: str, key: bytes) -> str:
 def people_ddl(values: int) -> str:
     """The columns of `write_people`, for a person with that many reversible fields."""
     own = [f"_of{place} STRING, _c{place} BINARY" for place in range(1, values + 1)]
-    return ", ".join(["_of0 STRING, _pseudonym BINARY, _erased_at TIMESTAMP", *own])
+    return ", ".join([f"_of0 STRING, {PSEUDONYM} BINARY, {ERASED_AT} TIMESTAMP", *own])
 
 
 def write_people(path: str, deriver: Deriver, purpose: str, person: WireField, values: Sequence[WireField], named: pa.Table) -> str:

@@ -67,12 +67,6 @@ class Deriver:
         parts = named.combine_chunks().to_batches(max_chunksize=rows)
         return pa.concat_tables(threads.map(partial(self._ask, wanted), parts))
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes that were started and have not ended."""
-        with self._changing:
-            return [worker.pid for worker in self._workers]
-
     def close(self) -> None:
         """Ends the processes, for good; what one is asked meanwhile raises WorkerGone."""
         with self._changing:
@@ -142,7 +136,6 @@ class _Worker:
             except OSError as error:
                 self._connection.close()
                 raise WorkerGone("no process that derives could be started") from error
-        self.pid = self._process.pid
 
     def ask(self, wanted: Wanted, part: Any) -> Any:
         """What is derived of these rows, or the exception that was raised there. Raises WorkerGone; after any exception the process is of no use."""
@@ -154,7 +147,7 @@ class _Worker:
             return pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own child's
         except (EOFError, OSError) as error:
             self.end()
-            raise WorkerGone(f"the process {self.pid}, which derived pseudonyms for this one, ended with code {self._process.returncode}") from error
+            raise WorkerGone(f"the process {self._process.pid}, which derived pseudonyms for this one, ended with code {self._process.returncode}") from error
 
     def end(self) -> None:
         """Ends the process, whatever it is doing."""

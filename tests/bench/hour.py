@@ -15,7 +15,7 @@ from tests.bench.figures import figure
 from tests.bench.frame import Measured, benchmark
 from tests.bench.hour_landing import SEALS, contracts, prepare
 from tests.bench.intake import services
-from tests.bench.memory import Ran, peak_memory, run
+from tests.bench.memory import Ran, run
 
 _MOST_SECONDS = 900.0
 
@@ -49,10 +49,9 @@ def _measured(types: int, events: int, seals: int) -> Ran:
         began = time.monotonic()
         landed = prepare(at.installation, at.folder, contracts(types), events, seals)
         click.echo(f"landed {landed:,} events of {types:,} types in {time.monotonic() - began:.0f} s", err=True)
-        with peak_memory(os.getpid(), at.postgres) as peak:
-            ran = run([sys.executable, "-m", "tests.bench.hour_runs", str(at.setting), str(types)], watched=True)
+        ran = run([sys.executable, "-m", "tests.bench.hour_runs", str(at.setting), str(types)], beside=(os.getpid(), at.postgres))
         said = json.loads(ran.said)
         if (said["types"], said["good"]) != (types, landed):
             raise click.ClickException(f"{said} came of {landed} events of {types} types: the figure would be of other work")
         click.echo(f"{types:,} types, {landed:,} events: {ran.seconds:.1f} s, {said['runs']} runs, the longest {said['longest run']:.1f} s", err=True)
-        return Ran(ran.seconds, peak.megabytes, ran.said)
+        return ran

@@ -88,8 +88,8 @@ class Installation:
     def apply(self, contracts: Sequence[Contract]) -> None:
         """Makes ledger, vault and tables."""
         self.platform.ledger.create()
-        assert self.platform.vault is not None
-        self.platform.vault.create()
+        assert self.platform.deriver is not None
+        self.platform.deriver.vault.create()
         self.platform.ledger.registry.apply(list(contracts), "bench")
         session = self.engines.engine("lake").session("bench-apply")
         for contract in contracts:

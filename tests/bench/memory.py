@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def peak_memory(*pids: int) -> Iterator[Peak]:
     def watch() -> None:
         most = 0
         while True:
-            family = [process for pid in pids for process in _family(pid)]
+            family = {process for pid in pids for process in _family(pid)}  # one may be another's child
             resident = sum(map(_resident, family))
             if resident > _MORE * most:
                 most = resident
@@ -68,15 +68,15 @@ def peak_memory(*pids: int) -> Iterator[Peak]:
         watcher.join()
 
 
-def run(command: Sequence[str], folder: Path | None = None, *, watched: bool = False) -> Ran:
+def run(command: Sequence[str], folder: Path | None = None, *, beside: Sequence[int] = ()) -> Ran:
     """Runs a command to its end and watches it. Raises click.ClickException with the end of what it said if it fails.
 
     Args:
-        watched: somebody else does; then nothing is known of its memory.
+        beside: other processes whose memory counts too, with their children's.
     """
     begun = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with nullcontext(Peak()) if watched else peak_memory(process.pid) as peak:
+    with peak_memory(process.pid, *beside) as peak:
         out, err = process.communicate()
         seconds = time.monotonic() - begun
     if process.returncode:

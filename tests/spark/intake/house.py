@@ -70,6 +70,11 @@ class House:
         holder.append(cls(platform, folder, tables))
         return holder[0]
 
+    @property
+    def vault(self) -> Vault:
+        assert self.platform.deriver is not None
+        return self.platform.deriver.vault
+
     def session(self) -> Any:
         return self.platform.engines.engine("lake").session(self.own_run)
 

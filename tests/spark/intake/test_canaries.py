@@ -41,8 +41,7 @@ class Talkative(Vault):
 def test_nothing_personal_outlives_a_run(house: House, fails: bool, capfd: pytest.CaptureFixture[str]) -> None:
     house.apply(PLAYED)
     house.land(PLAYED, {HOUR: PLACES.values()})
-    vault = house.platform.vault
-    assert vault is not None
+    vault = house.vault
     if fails:
         talkative = Talkative.__new__(Talkative)
         talkative.__dict__.update(vault.__dict__)
@@ -71,8 +70,7 @@ def test_no_key_is_in_a_plan(house: House, capfd: pytest.CaptureFixture[str], mo
     """Every plan that goes to Spark, and Spark's own analysis of what is staged, is without the keys in any spelling."""
     from pyspark.sql.connect.client import SparkConnectClient
 
-    vault = house.platform.vault
-    assert vault is not None
+    vault = house.vault
     house.apply(PLAYED)
     house.land(PLAYED, {HOUR: [event(1, data("canary-ada", email="canary@x.example"))]})
     sent: list[bytes] = []

@@ -60,8 +60,7 @@ class Both:
     def __init__(self, house: House, contract: Contract, folder: PrivateFolder) -> None:
         self.house, self.contract, self.folder = house, contract, folder
         self.session: Any = house.platform.engines.engine("intake").session(house.own_run)
-        vault = house.platform.vault
-        assert vault is not None
+        vault = house.vault
         self.people = Deriver(vault, most=2, pays_from=1)  # so that people are derived in processes
         self.parts = (contract, house.platform.landing, self.people)
 
@@ -100,8 +99,7 @@ def both(house: House, request: pytest.FixtureRequest) -> Iterator[Both]:
 def test_both_ways_stage_the_same_rows_and_counts(both: Both) -> None:
     rng = random.Random(7)
     house, contract = both.house, both.contract
-    vault = house.platform.vault
-    assert vault is not None
+    vault = house.vault
     with vault._engine.begin() as connection:
         for who in ("0", "1"):
             connection.execute(sa.text("INSERT INTO tombstones VALUES (:l, '2026-10-01T02:30:00Z')"), {"l": vault.lookup("person", who)})

@@ -45,16 +45,14 @@ def played(house: House) -> House:
 
 
 def person(house: House, kind: str, identifier: str) -> Any:
-    assert house.platform.vault is not None
-    found = house.platform.vault.find(kind, identifier)
+    found = house.vault.find(kind, identifier)
     assert found is not None
     return found
 
 
 @pytest.mark.parametrize("way", ["spark", "process"], indirect=True)
 def test_an_hour_of_events_becomes_rows(played: House) -> None:
-    vault = played.platform.vault
-    assert vault is not None
+    vault = played.vault
     played.land(
         PLAYED,
         {
@@ -225,8 +223,7 @@ def test_a_segment_with_fewer_lines_than_listed_is_refused(played: House) -> Non
 
 @pytest.mark.parametrize("way", ["spark", "process"], indirect=True)
 def test_what_an_erased_person_did_before_is_dropped_and_counted(played: House) -> None:
-    vault = played.platform.vault
-    assert vault is not None
+    vault = played.vault
     lookup = vault.lookup("person", "ada")
     with vault._engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO tombstones VALUES (:l, '2026-10-01T02:30:00Z')"), {"l": lookup})

@@ -92,8 +92,7 @@ def test_files_and_rows_become_a_partition(shelf: Shelf) -> None:
     shelf.vendor.rows = [{"place": 5, "weight": 2.0}, Chart(place=6)]
     result = shelf.take(DAY)[DAY]
     assert result.counts == {"landed": 7, "good": 5, "quarantined": 2}
-    vault = shelf.house.platform.vault
-    assert vault is not None
+    vault = shelf.house.vault
     ada, bob = people_of(vault, [("person", "ada"), ("person", "bob")])
     assert [(row["place"], row["weight"], row["fan"], row["day"]) for row in shelf.rows()] == [
         (1, 0.5, pseudonym(ada, "product"), DAY),

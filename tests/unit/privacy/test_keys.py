@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_another_key_or_purpose_opens_nothing() -> None:
 @pytest.fixture
 def kms() -> Any:
     return boto3.client("kms", region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+
+def connect() -> str:
+    return "a client"
+
+
+def test_in_another_process_they_are_the_same() -> None:
+    file, service = (pickle.loads(pickle.dumps(kek.elsewhere()))() for kek in (FileKek("f", SECRET), KmsKek("alias/backline", connect)))
+    assert file.unwrap(FileKek("f", SECRET).wrap(SECRET, "index key"), "index key") == SECRET
+    assert (service.key_id, service._client) == ("kms:alias/backline", "a client")
 
 
 def test_a_key_service_wraps_with_the_purpose_as_context(kms: Any) -> None:
