@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from click.testing import CliRunner, Result
 
 from platform_defs.cli.main import cli
@@ -86,7 +87,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(new_ledger: Callable[[], Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def half_past() -> Iterator[None]:
+    """This hour, half over: the one before is closed and has not missed its deadline, and none ends while a test runs."""
+    with time_machine.travel(datetime.now(UTC).replace(minute=30)):
+        yield
+
+
+@pytest.fixture
+def desk(new_ledger: Callable[[], Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_past: None) -> Desk:
     """Four contracts in force since ten days: an event type, an hourly reader of it and of a daily source's snapshots, and its daily sums."""
     ledger = new_ledger()
     since = datetime.now(UTC) - timedelta(days=10)

@@ -122,9 +122,14 @@ def test_whoever_wants_to_know_is_told_of_new_process_ids(tmp_path: Path, told: 
         children.stop([])
 
 
-def test_a_child_that_dies_again_and_again_waits_longer_each_time(children: Children, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_dies_again_and_again_waits_longer_each_time(
+    children: Children, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "BACKOFF_SECONDS", (0.0, 0.1, 0.3))
-    children.start(python("a", "pass"))
+    broken = tmp_path / "broken"
+    pid = children.start(python("a", f"import os, signal\nif not os.path.exists({str(broken)!r}): signal.pause()"))
+    broken.touch()
+    os.kill(pid, signal.SIGKILL)
     children.watch()
     assert wait_until(lambda: told.heard("again in 0.3 s"), 10)
     assert [s.partition(" in ")[2][:3] for s in told.sentences if "died" in s][:3] == ["0 s", "0.1", "0.3"]
