@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from platform_defs.lake import delta_log
 from platform_defs.lake.files import files_of
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class DataFile:
 def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured: Sequence[str], filled: Sequence[str]) -> list[DataFile]:
     """Moves staged files into the table's folder, where nobody sees them before they are committed; those without a row stay where they are.
 
+    They are on the disk before it returns: what a commit and a ledger say is there outlasts a power cut.
+
     Args:
         staged: Parquet files by partition. measured: columns whose least and greatest value may stand in the log. filled: columns without nulls.
 
     Raises:
         NotOfTable: a file that says which partition its rows are of holds others, or has a null where none may be.
-        OSError: a file could not be moved. After either nothing was.
+        OSError: a file could not be moved, or the disk does not take it. After either nothing was.
     """
     import pyarrow.parquet as pq
 
@@ -73,11 +76,13 @@ def bring(path: str, column: str, staged: Mapping[str, Sequence[str]], measured:
         for key, source, footer in read
     ]
     files = files_of(path)
-    for key in dict.fromkeys(key for key, _, _ in read):
-        files.make_folder(f"{path}/{column}={key}")
+    folders = [f"{path}/{column}={key}" for key in dict.fromkeys(key for key, _, _ in read)]
+    for folder in folders:
+        files.make_folder(folder)
     try:
         for source, each in told:
             files.move(source, f"{path}/{each.path}")
+        files.settle([*(f"{path}/{each.path}" for _, each in told), *folders])
     except BaseException:
         take_back(path, [each for _, each in told])
         raise
@@ -102,7 +107,7 @@ def drop(path: str, column: str, before: str, said: str) -> bool:
 
 
 def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataFile], said: str) -> bool:
-    """Makes these files all that the partitions hold, in one commit; whether there was one: nothing in place of nothing needs none.
+    """Makes these files all that the partitions hold, in one commit that is on the disk; whether there was one: nothing in place of nothing needs none.
 
     Called while nobody else commits to the table.
 
@@ -125,6 +130,7 @@ def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataF
         # Without a second try: it would not see that somebody filled the same partition meanwhile.
         properties = CommitProperties(custom_metadata={"userMetadata": said}, max_commit_retries=0)
         table.create_write_transaction(adds, "overwrite", table.schema(), [column], which, commit_properties=properties)
+        delta_log.settle(path, table.version() + 1)
     return True
 
 

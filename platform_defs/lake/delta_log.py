@@ -115,6 +115,11 @@ def undropped(path: str, keys: Iterable[str]) -> set[str]:
     return found | left
 
 
+def settle(path: str, version: int) -> None:
+    """Returns once that commit outlasts a power cut; neither deltalake nor Spark's log store waits for the disk."""
+    files_of(path).settle([f"{path}/_delta_log/{version:020d}.json", f"{path}/_delta_log"])
+
+
 def signature(**said: Any) -> str:
     """What the platform writes into a commit to know it again."""
     return json.dumps({"by": "backline", **said}, sort_keys=True, separators=(",", ":"))
@@ -138,8 +143,10 @@ def _entry(path: str, version: int) -> Entry:
 
 
 def _touched(content: bytes) -> frozenset[str] | None:
-    """Partitions of the files that a commit added or removed with other rows than there were; None where a file says none."""
+    """Partitions of the files that a commit added or removed with other rows than there were; None where a file says none, or the commit nothing at all."""
     found = set[str]()
+    if not content.strip():  # what a power cut leaves of a commit that somebody did not wait for
+        return None
     for line in content.splitlines():
         if not line.startswith((b'{"add"', b'{"remove"')):
             continue

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platform_defs.contracts.contract import Contract
@@ -17,6 +18,7 @@ from platform_defs.contracts.partitions import PartitionKeyError, partition_colu
 from platform_defs.lake import delta_log
 from platform_defs.lake.columns import TableColumn, lanes_of, measured_columns, name, staged_ddl, table_columns, text
 from platform_defs.lake.commits import Disturbed, NotCommitted, bring, replace, take_back
+from platform_defs.lake.files import files_of
 from platform_defs.lake.layout import Lake, Lane
 
 if TYPE_CHECKING:
@@ -64,14 +66,24 @@ def ensure_table(session: SparkSession, lake: Lake, contract: Contract) -> list[
         if delta_log.newest(path) is None:
             with _signed(session, delta_log.signature(apply=layout)):
                 session.sql(_create_ddl(contract, lane, path, layout)).collect()
+            _settle(path)
             done.append(f"{contract.table}: made {'its table' if lane == 'table' else 'its ' + lane + ' rows'}")
         elif session.sql(f"SHOW TBLPROPERTIES delta.{name(path)} ({text(_LAYOUT)})").collect()[0]["value"] != layout:
             changes = _changes(session, contract, lane, path)
             with _signed(session, delta_log.signature(apply=layout)):
                 for statement in [*changes, _properties_ddl(contract, path, layout)]:  # the layout last: a crash before it means all of it again
                     session.sql(statement).collect()
+            _settle(path)
             done.append(f"{contract.table}: changed {'its table' if lane == 'table' else 'its ' + lane + ' rows'} ({len(changes)} statements)")
     return done
+
+
+def _settle(path: str) -> None:
+    """Returns once the table's newest commit, and the table, outlast a power cut."""
+    version = delta_log.newest(path)
+    if version is not None:
+        delta_log.settle(path, version)
+        files_of(path).settle([path, str(Path(path).parent)])
 
 
 def head_version(path: str) -> int | None:

@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_defs.lake import commits
-from platform_defs.lake.commits import NotOfTable, bring
+from platform_defs.lake import commits, files
+from platform_defs.lake.commits import NotOfTable, bring, replace
 from platform_defs.lake.files import files_of
 
 HOUR = "2026-10-01T03"
@@ -129,3 +130,17 @@ def test_what_the_storage_says_is_known_again(words: str, kind: type[Exception])
         raise OSError(words)
     assert "\x1b" not in str(raised.value)
     assert not isinstance(raised.value, OSError) or raised.value.errno == errno.ENOSPC
+
+
+def test_what_is_published_is_on_the_disk_before_anybody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, the folders that name them, the commit and its folder: a ledger that says `published` after a power cut is right."""
+    synced, table = list[str](), tmp_path / "table"
+    write_deltalake(str(table), pa.table({"n": [0], "hour": ["2026-10-01T02"]}), partition_by=["hour"])
+    staged = tmp_path / "staged.parquet"
+    pq.write_table(pa.table({"n": [1, 2]}), staged)
+    monkeypatch.setattr(files, "_sync", lambda path: synced.append(os.path.relpath(path, table)))
+    brought = bring(str(table), "hour", {HOUR: [str(staged)]}, ["n"], ())
+    assert {brought[0].path, f"hour={HOUR}", "."} <= set(synced)  # the table's folder names the partition's
+    synced.clear()
+    assert replace(str(table), "hour", [HOUR], brought, "said")
+    assert synced == [f"_delta_log/{1:020d}.json", "_delta_log"]

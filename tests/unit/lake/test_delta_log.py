@@ -112,3 +112,10 @@ def test_what_is_told_of_later_commits_is_true_of_every_history(history: list[se
         assert max(known.values()) <= at < len(history)
         for hour in HOURS:
             assert all(v > at or v <= max(known.values()) for v in later[hour])
+
+
+def test_a_commit_of_which_nothing_is_left_may_have_touched_anything(tmp_path: Path) -> None:
+    for version, hour in enumerate(HOURS):
+        _publish(tmp_path, version, hour)
+    (tmp_path / "_delta_log" / f"{3:020d}.json").write_bytes(b"")
+    assert set(changed_since(str(tmp_path), {hour: version for version, hour in enumerate(HOURS)})) == set(HOURS)
