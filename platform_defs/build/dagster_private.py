@@ -96,9 +96,10 @@ _CATALOGUE_QUESTIONS = (
 def keep_connections(storages: Iterable[Any], url: str) -> Callable[[], None]:
     """Has Dagster's Postgres storages of one database share connections and keep them, and remember what they learnt of their tables.
 
-    At most 4 are kept idle; more threads get more, which are closed after use. An hour old, a connection is renewed. Answers what closes them all.
+    At most 4 are kept idle; more threads get more, which are closed after use. An hour old, a connection is renewed. One is asked before it is used: it may
+    have ended with a Postgres that was started anew, and a run would fail with the first thing it writes. Answers what closes them all.
     """
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=4, max_overflow=40, pool_recycle=3600, use_native_hstore=False)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=4, max_overflow=40, pool_recycle=3600, pool_pre_ping=True, use_native_hstore=False)
     for storage in storages:
         storage._engine = engine
         for name in _CATALOGUE_QUESTIONS:

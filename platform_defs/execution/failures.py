@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import grpc
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from platform_defs.execution.results import CheckResult, Failure, FailureKind
 from platform_defs.lake.commits import NotCommitted
@@ -187,10 +189,12 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 def _of_storage(error: BaseException) -> bool:
-    """Whether an error that nobody else is blamed for comes from where tables lie."""
+    """Whether an error that nobody else is blamed for comes from where tables and the ledger lie."""
     if isinstance(error, PySparkException):
         return not isinstance(error, AnalysisException)
-    return isinstance(error, OSError)
+    if isinstance(error, DBAPIError):  # one that ends in the midst of a statement is no OperationalError
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, OSError | PoolTimeout)
 
 
 def disk_words(error: BaseException) -> str | None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from platform_defs.ledger.store import Store
 
+_LOCK_TIMEOUT = "55P03"  # Postgres's lock_not_available
 _LOCKS = 7311  # first half of the advisory locks
 # A table's columns are changed in seconds; who holds a turn longer has been stopped.
 _PATIENCE_SECONDS = 120
@@ -37,6 +38,8 @@ class Turns:
             try:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:name))"), {"lock": _LOCKS, "name": endpoint})
             except OperationalError as error:
+                if getattr(error.orig, "pgcode", None) != _LOCK_TIMEOUT:  # the server is going: that says of nobody that he was stopped
+                    raise
                 words = f"{endpoint}: somebody has been committing to its tables for {self._patience:.0f} s: look for a process that was stopped, and end it"
                 raise TurnTaken(words) from error
             yield

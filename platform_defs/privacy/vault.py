@@ -20,7 +20,7 @@ import numpy as np
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from platform_defs.privacy.identity import KEY_BYTES, lookup_of, lookups_of
@@ -202,7 +202,10 @@ class Vault:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except _AWAY as error:
+        except (DBAPIError, PoolTimeout) as error:
+            # A server that ends in the midst of a statement is told by a plain DatabaseError: that the connection is of no use any more says it.
+            if not isinstance(error, _AWAY) and not error.connection_invalidated:
+                raise
             raise VaultUnavailable("the vault's database does not answer: see `backline status`") from error
 
     def _chunk(self, lookups: Sequence[bytes], places: Sequence[int], found: People) -> None:
