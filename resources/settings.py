@@ -23,6 +23,10 @@ class NotRunning(RuntimeError):
     """The platform's services are needed and nothing says where they are."""
 
 
+class SettingsWrong(ValueError):
+    """The file or a variable that says where the platform's services are cannot be understood; the message says what to do."""
+
+
 def checkout() -> Path:
     """The folder that holds `workspace.yaml`: the working directory or the nearest one above it, else the one this package lies in."""
     here = Path.cwd()
@@ -122,7 +126,7 @@ class Settings(BaseModel):
         """The settings of the running platform.
 
         Read from `<home>/run/run.json`; each value can be given instead by `BACKLINE_<NAME>` in the environment (`BACKLINE_LEDGER_URL`), so that a
-        container needs no file. Raises NotRunning when a value is in neither, ValueError when the file cannot be understood.
+        container needs no file. Raises NotRunning when a value is in neither, SettingsWrong when the file cannot be understood.
         """
         environ = os.environ if environ is None else environ
         home = (home or default_home()).absolute()
@@ -132,7 +136,7 @@ class Settings(BaseModel):
             try:
                 values = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ValueError(f"{path} is not JSON: stop what runs, delete the file and start again with ./backline up") from error
+                raise SettingsWrong(f"{path} is not JSON: stop what runs, delete the file and start again with ./backline up") from error
         values["home"] = str(home)
         for name in cls.model_fields:
             given = environ.get(_PREFIX + name.upper())
@@ -141,13 +145,13 @@ class Settings(BaseModel):
         missing = [name for name, field in cls.model_fields.items() if field.is_required() and name not in values]
         if missing:
             if path.is_file():
-                raise ValueError(f"{path} lacks {', '.join(missing)}: stop what runs, delete the file and start again with ./backline up")
+                raise SettingsWrong(f"{path} lacks {', '.join(missing)}: stop what runs, delete the file and start again with ./backline up")
             raise NotRunning("Backline is not running: start it with ./backline up")
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False, include_url=False))
-            raise ValueError(f"{path} (or a BACKLINE_ variable) is wrong: {wrong}") from None
+            raise SettingsWrong(f"{path} (or a BACKLINE_ variable) is wrong: {wrong}") from None
 
     @staticmethod
     def forget(home: Path) -> None:

@@ -18,6 +18,9 @@ _FORESEEN = frozenset(
         "platform_defs.contracts.errors.ContractError",
         "platform_defs.contracts.errors.ContractErrors",
         "platform_defs.contracts.partitions.PartitionKeyError",
+        "platform_defs.cli.demo.job.DemoStuck",
+        "platform_defs.lake.delta_log.NoTable",
+        "platform_defs.lake.engine.EngineError",
         "platform_defs.running.applying.ApplyRefused",
         "platform_defs.running.dagster_client.DagsterRefused",
         "platform_defs.running.home.AlreadyRunning",
@@ -26,16 +29,23 @@ _FORESEEN = frozenset(
         "platform_defs.running.java.NoJava",
         "platform_defs.running.processes.ChildFailed",
         "platform_defs.running.supervisor.StartFailed",
+        "platform_defs.privacy.vault.VaultUnavailable",
         "resources.settings.NotRunning",
+        "resources.settings.SettingsWrong",
     }
 )
+# SQLAlchemy's for a server that is not there, goes away or takes no more.
+_NO_POSTGRES = frozenset({"sqlalchemy.exc.OperationalError", "sqlalchemy.exc.InterfaceError", "sqlalchemy.exc.TimeoutError"})
 
 
 def foreseen(error: BaseException) -> str | None:
     """The words of an error that says for itself what to do; None for any other, whose traceback is wanted."""
-    for kind in type(error).__mro__:
-        if f"{kind.__module__}.{kind.__qualname__}" in _FORESEEN:
-            return str(error)
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if kinds & _FORESEEN:
+        return str(error)
+    if kinds & _NO_POSTGRES:
+        why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        return f"Postgres does not answer ({why}). What is the matter with it: ./backline status, ./backline logs postgres"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,12 @@ import click
 
 if TYPE_CHECKING:
     from platform_defs.cli.causes import Cause, Resting
-    from platform_defs.cli.switches import Off
+    from platform_defs.cli.services import Services
     from platform_defs.ledger import Ledger
 
 _DAYS = 7
 # More causes than a screen holds are counted, not listed.
 _CAUSES_SHOWN = 10
-_DEAD = "if its process died it is started again by itself, else stop and start Backline"
-_SILENT = {"collector": "it is started again by itself if it died, or once it was silent for two minutes; senders keep their events meanwhile"}
-# Lines of a refusal: it names every reason, and the first are mostly enough.
-_REFUSED_LINES = 8
-_LOGS = {"web pages": "webserver"}
 
 
 @dataclass(frozen=True)
@@ -42,36 +37,18 @@ class Standing:
     late: int
 
 
-@dataclass(frozen=True)
-class _Services:
-    """What is the matter with the platform itself.
-
-    Attributes:
-        silent: services that do not answer. troubled: what the collector says of itself.
-        off: schedules and sensors that somebody switched off. refused: why the saved files are not in force.
-    """
-
-    silent: Sequence[str]
-    troubled: Sequence[str]
-    off: Sequence[Off]
-    refused: str | None
-
-    @property
-    def well(self) -> bool:
-        """Nothing is."""
-        return not (self.silent or self.troubled or self.off or self.refused)
-
-
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--missing", "only_missing", is_flag=True, help="What is missing from before the last 48 h, and what would build it.")
 @click.option("--processes", "only_processes", is_flag=True, help="What each process holds in memory: now, idle, at its peak.")
 @click.option("--days", default=_DAYS, show_default=True, type=click.IntRange(1, 400), help="How far back partitions are counted.")
 @click.argument("prefix", required=False)
-def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, prefix: str | None) -> None:
+@click.pass_context
+def status(context: click.Context, as_json: bool, only_missing: bool, only_processes: bool, days: int, prefix: str | None) -> None:
     """What is broken, what waits, what is complete. Root causes first: one refused hour may be why fifty others wait.
 
     PREFIX narrows it to a domain or a dataset. What is broken is told however old it is; the table counts the last days.
+    Exit codes: 0 told, whatever is broken, 1 the ledger cannot be asked.
 
     \b
     ./backline status
@@ -87,11 +64,11 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         show_processes(default_home(), as_json=as_json)
         return
     from platform_defs.cli.causes import causes, resting
-    from platform_defs.cli.live import collector_problems, running_settings, silent_services, switched_off
+    from platform_defs.cli.live import running_settings
+    from platform_defs.cli.services import looked_at, switched_off
     from platform_defs.cli.speech import show_json
     from platform_defs.ledger import Ledger
     from platform_defs.planning.states import decide
-    from platform_defs.running.refusal import refused
 
     settings = running_settings()
     if only_missing:
@@ -99,7 +76,14 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
 
         show_missing(settings.ledger_url, prefix, as_json=as_json)
         return
-    silent, troubled = silent_services(settings), collector_problems(settings)
+    services = looked_at(settings)
+    if services.no_ledger:
+        if as_json:
+            show_json({"at": datetime.now(UTC), "days": days, "services": services.plain})
+        else:
+            services.show()
+            click.echo("What is broken, what waits and what is complete stands in Postgres: ask again once it answers.")
+        context.exit(1)
     ledger = Ledger(settings.ledger_url)
     try:
         now = datetime.now(UTC)
@@ -107,7 +91,7 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
         facts = ledger.facts(keys, now - timedelta(days=days), now)
         decisions = decide(facts, now)
         pauses = ledger.pauses.of(keys)
-        off = switched_off(settings, {pause.name for pause in ledger.pauses.open()})
+        services = replace(services, off=switched_off(settings, {pause.name for pause in ledger.pauses.open()}))
         found = causes(decisions, ledger.troubles.all(), pauses)
         rest = resting(decisions, pauses, ledger.pauses.open())
         shown = [key for key in keys if prefix is None or key == prefix or key.startswith(f"{prefix}/")]
@@ -126,20 +110,11 @@ def status(as_json: bool, only_missing: bool, only_processes: bool, days: int, p
     found = [cause for cause in found if prefix is None or cause.endpoint in shown or set(cause.datasets) & set(shown)]
     rest = [each for each in rest if prefix is None or each.pause.name == prefix or any(pauses.get(key) == each.pause for key in shown)]
     if as_json:
-        services = {
-            "silent": silent,
-            "collector_problems": troubled,
-            "switched_off": [asdict(each) for each in off],
-            "refused": refused(settings.run),
-            "shared_spark": settings.spark_intake == settings.spark_lake,
-            "web": settings.dagster_url,
-            "collector": settings.collector_url,
-        }
         told = {"causes": [asdict(cause) for cause in found], "pauses": [asdict(each) for each in rest], "endpoints": [asdict(row) for row in table]}
-        show_json({"at": now, "days": days, "services": services, **told})
+        show_json({"at": now, "days": days, "services": services.plain, **told})
         return
-    _show(found, rest, _Services(silent, troubled, off, refused(settings.run)), table, days)
-    if settings.spark_intake == settings.spark_lake:
+    _show(found, rest, services, table, days)
+    if services.shared_spark:
         click.echo("One Spark server serves intake and authors' code, as on a laptop: authors' code could read landing.")
 
 
@@ -155,25 +130,13 @@ def _standing(ledger: Ledger, key: str, counts: Counter[tuple[str, str]], late: 
     return Standing(key, contract.kind, newest, complete, mine, late)
 
 
-def _show(found: Sequence[Cause], rest: Sequence[Resting], services: _Services, table: Sequence[Standing], days: int) -> None:
+def _show(found: Sequence[Cause], rest: Sequence[Resting], services: Services, table: Sequence[Standing], days: int) -> None:
     from rich.table import Table
 
     from platform_defs.cli.speech import console
 
     out = console()
-    for name in services.silent:
-        out.print(f"[red]{name} does not answer[/red]: {_SILENT.get(name, _DEAD)}; its log: ./backline logs {_LOGS.get(name, name)}")
-    for words in services.troubled:
-        out.print(f"[red]collector[/red]: {words}")
-    if services.refused is not None:
-        out.print("[red]the saved files are not applied[/red]: what was applied before runs on; mend and save them, or ./backline apply says it again")
-        lines = services.refused.splitlines()
-        for line in lines[:_REFUSED_LINES]:
-            out.print(f"      {line}", markup=False)
-        if len(lines) > _REFUSED_LINES:
-            out.print(f"      and {_count(len(lines) - _REFUSED_LINES, 'line')} more: ./backline apply")
-    for one in services.off:
-        out.print(f"[red]switched off[/red]: {one.words}")
+    services.show()
     if not found:
         out.print("Nothing is broken." if services.well else "")
     else:

@@ -97,6 +97,17 @@ query Switches {
 }
 """
 
+_PARTS = """
+query Parts {
+  instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } }
+  workspaceOrError {
+    __typename
+    ... on Workspace { locationEntries { name locationOrLoadError { __typename ... on PythonError { message } } } }
+    ... on PythonError { message }
+  }
+}
+"""
+
 # Dagster's name for the one repository of a location that is a Definitions object.
 _REPOSITORY = "__repository__"
 
@@ -154,6 +165,19 @@ class Switch:
     name: str
     kind: str
     on: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What Dagster says of its own parts.
+
+    Attributes:
+        beats: part of the daemon, of those it needs -> its last sign of life, in seconds since 1970; 0: none yet.
+        unloaded: code location -> why it could not be loaded.
+    """
+
+    beats: Mapping[str, float]
+    unloaded: Mapping[str, str]
 
 
 class DagsterClient:
@@ -245,6 +269,17 @@ class DagsterClient:
             for kind in ("schedule", "sensor")
             for each in node[f"{kind}s"]
         ]
+
+    def parts(self) -> Parts:
+        """Whether its daemon lives and its code locations are loaded."""
+        answer = self.query(_PARTS)
+        daemons = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
+        entries = _good(answer["workspaceOrError"], "Workspace")["locationEntries"]
+        errors = {entry["name"]: entry["locationOrLoadError"] or {} for entry in entries}
+        return Parts(
+            beats={each["daemonType"]: each["lastHeartbeatTime"] or 0.0 for each in daemons if each["required"]},
+            unloaded={name: error["message"] for name, error in errors.items() if error.get("__typename") == "PythonError"},
+        )
 
     def stop_schedule(self, location: str, name: str) -> None:
         """Switches a schedule off, as its switch in the web pages does; harmless if it is. Raises DagsterRefused if there is none of that name."""

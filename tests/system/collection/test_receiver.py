@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from platform_defs.cli.live import collector_problems
+from platform_defs.cli.services import collector_problems
 from platform_defs.collection.disk import Disk
 from platform_defs.collection.failed import FailedEvent, FailedLog
 from platform_defs.collection.tokens import add_client

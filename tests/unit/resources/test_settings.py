@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import NotRunning, Settings, run_file
+from resources.settings import NotRunning, Settings, SettingsWrong, run_file
 
 
 def settings(home: Path) -> Settings:
@@ -59,7 +59,7 @@ def test_forgotten_settings_are_gone(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     run_file(tmp_path).parent.mkdir()
     run_file(tmp_path).write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json"):
+    with pytest.raises(SettingsWrong, match=r"run\.json"):
         Settings.load(tmp_path, environ={})
 
 
@@ -67,6 +67,6 @@ def test_no_password_or_token_in_repr_or_errors(tmp_path: Path) -> None:
     assert "hunter2" not in repr(settings(tmp_path))
     settings(tmp_path).write()
     run_file(tmp_path).write_text(run_file(tmp_path).read_text().replace('"processes": {}', '"processes": "hunter2"'))
-    with pytest.raises(ValueError, match="processes") as caught:
+    with pytest.raises(SettingsWrong, match="processes") as caught:
         Settings.load(tmp_path, environ={})
     assert "hunter2" not in str(caught.value)
