@@ -38,7 +38,7 @@ class Closing:
             return f"the hour closes at {self.until:%H:%M}" if self.until else "the hour is not over"
         it, who = ("it", self.behind[0]) if len(self.behind) == 1 else ("them", "ID")
         end = f", else it closes without at {self.until:%Y-%m-%d %H:%M}" if self.until else ""
-        return f"{'; '.join(self.waits_for)}: restart {it} or give {it} up with `backline collector lost {who}`{end}"
+        return f"{'; '.join(self.waits_for)}: restart {it} or give {it} up with `backline collector lost {who} --why TEXT`{end}"
 
 
 def closing(hour: str, now: datetime, receivers: Iterable[Receiver], hold_seconds: int | None, grace: timedelta = GRACE) -> Closing:

@@ -25,7 +25,9 @@ def test_a_silent_receiver_is_the_cause_of_readers_that_are_overdue(desk: Desk) 
 
     (cause,) = desk.json("status", "--days", "3")["causes"]
     assert (cause["endpoint"], cause["state"], cause["partitions"][-1]) == (PLAYED, "waiting", hours[2])
-    assert cause["reason"].startswith(f"receiver r2 silent since {silent:%Y-%m-%d %H:%M}: restart it or give it up with `backline collector lost r2`")
+    assert cause["reason"].startswith(
+        f"receiver r2 silent since {silent:%Y-%m-%d %H:%M}: restart it or give it up with `backline collector lost r2 --why TEXT`"
+    )
     assert RATE in cause["datasets"]
     assert set(cause["datasets"]) <= {RATE, DAILY}
     said = desk.run("status", "--days", "3")

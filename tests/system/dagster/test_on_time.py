@@ -76,7 +76,7 @@ def test_what_is_not_there_fails_with_the_root_and_is_told_once(late: TickHarnes
     assert verdict.description is not None
     assert "(ready within 3h): waits for " in verdict.description
     assert f"receiver r1 silent since {late.now - SINCE - MINUTE:%Y-%m-%d %H:%M}: restart it or give it up" in verdict.description
-    assert "`backline collector lost r1`" in verdict.description
+    assert "`backline collector lost r1 --why TEXT`" in verdict.description
     assert late.alert("charts") == []
     assert [each.partition for each in late.alert("charts", HOUR)] == [shift(hour, 1)]
 

@@ -79,7 +79,7 @@ def test_the_root_is_told_once_of_each_across_domains(promising: Ledger, clock: 
     assert [(each.endpoint, each.partition, each.passed) for each in first.verdicts] == [(RATE, hour, False) for hour in HOURS[1:9]]
     assert first.verdicts[1].words == (
         f"not there by 2026-10-01 06:00 (ready within 3h): waits for {EVENT} {HOURS[2]}; receiver r2 silent since 2026-10-01 02:15: "
-        "restart it or give it up with `backline collector lost r2`"
+        "restart it or give it up with `backline collector lost r2 --why TEXT`"
     )
     clock.now += MINUTE
     again = told(

@@ -37,7 +37,8 @@ def test_closed_once_every_live_receiver_has_sealed_past_it() -> None:
     open_ = closing(HOUR, READY, [receiver("r1", READY), receiver("r2", START + timedelta(minutes=14))], 7200)
     assert not open_.closed
     assert open_.words == (
-        "receiver r2 silent since 2026-10-01 03:14: restart it or give it up with `backline collector lost r2`, else it closes without at 2026-10-01 06:02"
+        "receiver r2 silent since 2026-10-01 03:14: restart it or give it up with `backline collector lost r2 --why TEXT`, "
+        "else it closes without at 2026-10-01 06:02"
     )
 
 

@@ -59,7 +59,7 @@ def test_a_silent_receiver_is_named_with_what_to_do() -> None:
     world.build(PLAYED, *HOURS[:3])
     root = Traced(world, at(10), (RATE, H3)).only
     assert root.words == (
-        f"waits for {PLAYED} {H3} to {H4} (2); receiver r2 silent since 2026-10-01 02:15: restart it or give it up with `backline collector lost r2`"
+        f"waits for {PLAYED} {H3} to {H4} (2); receiver r2 silent since 2026-10-01 02:15: restart it or give it up with `backline collector lost r2 --why TEXT`"
     )
     assert (root.name, root.moving) == (f"{PLAYED} waiting r2", False)
 
