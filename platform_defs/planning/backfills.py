@@ -111,13 +111,13 @@ def plan_backfill(
         lost: event hours of which a landing segment is known to be missing on disk.
 
     Raises:
-        Refused: event hours whose landing has expired would be built, or nothing at all can be.
+        Refused: event hours of a span whose landing has expired would be built, or nothing at all can be.
     """
     chosen = _Choice(facts, wanted, now, force, outdated, frozenset(lost))
     for endpoint in chosen.order:
         chosen.look(endpoint)
-    alone = spanned and not outdated and not chosen.planned and not chosen.current  # nothing else was asked for: silence would look like success
-    if chosen.gone and (alone or (chosen.wants_gone and (spanned or not chosen.planned))):
+    alone = not outdated and not chosen.planned and not chosen.current  # nothing else was asked for: silence would look like success
+    if chosen.gone and spanned and (alone or chosen.wants_gone):
         raise Refused("\n".join(_expired(endpoint, keys) for endpoint, keys in chosen.gone.items()))
     blocked = tuple(Left(endpoint, tuple(sorted(keys)), reason) for (endpoint, reason), keys in chosen.blocked.items())
     if not chosen.planned and any(left.endpoint in wanted.asked for left in blocked):
