@@ -17,11 +17,12 @@ from platform_defs.contracts.uncollected import uncollected
 from platform_defs.lake.layout import Lake
 from platform_defs.ledger.attended import end_dead
 from platform_defs.ledger.ledger import Ledger
-from platform_defs.ledger.requests import Request
+from platform_defs.ledger.requests import DIED, Request
 from platform_defs.ledger.standing import Standings
 from platform_defs.planning.gaps import Graph
 from platform_defs.planning.requests import Room, plan_tick
 from platform_defs.planning.states import Decision
+from sensors.deaths import died, told_of_deaths
 from sensors.run_tags import REQUEST, PlannedTrigger, planned_tags
 
 OpenLedger = Callable[[], Ledger]
@@ -89,8 +90,10 @@ def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
             if request.run_id != run.run_id:
                 ledger.requests.started(request.id, run.run_id)
         elif request.id not in live:
+            if request.run_id is None:
+                ledger.requests.started(request.id, run.run_id)
             # A request may have been run again by a person: it is closed when no run of it is live.
-            closed += ledger.requests.close(request.id, run.status.value.lower())
+            closed += ledger.requests.close(request.id, DIED if died(run) else run.status.value.lower())
     return closed + len(ledger.requests.expire(live))
 
 
@@ -100,6 +103,7 @@ def ask(ledger: Ledger, graph: Graph, decisions: Iterable[Decision], domain: str
     Decisions that ask for nothing say what lies between: see `plan_tick`.
     """
     mine = [each for each in decisions if graph.contracts[each.endpoint].domain == domain and graph.contracts[each.endpoint].cadence in cadences]
+    mine = told_of_deaths(ledger, graph.contracts, mine)
     return ledger.requests.add(plan_tick(mine, graph.contracts, graph.level, room or Room()), LOST_AFTER)
 
 

@@ -217,8 +217,11 @@ class _Build:
                 idle = self._build(fence, planned, before)
         except FenceLost:
             self._lost = list(planned)
-        except Exception:
-            raise
+        except Exception as error:  # staging, a record beside the lake, the ledger: no partition's own
+            for key, plan in planned.items():
+                if (failure := self._blame.publishing(key, error)).lasting:
+                    raise  # a fault of the platform: its trace is wanted
+                self._fail(key, failure, plan)
         except BaseException:  # cancelled: what we started must not commit after we are gone
             idle = False
             self._platform.engines.engine(self._step.zone).interrupt(self._work.run_id)

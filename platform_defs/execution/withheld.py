@@ -10,7 +10,7 @@ import os
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +34,8 @@ class RunLog:
     run_id: str
 
     def keep(self, error: BaseException, about: str) -> None:
-        """Appends the whole error. `about`: what was being done."""
-        with self._open() as file:
+        """Appends the whole error. `about`: what was being done. A disk that takes no log keeps nobody from being told of the error itself."""
+        with suppress(OSError), self._open() as file:
             file.write(f"{datetime.now(UTC).isoformat()} {about}\n{''.join(traceback.format_exception(error))}\n")
 
     @contextmanager

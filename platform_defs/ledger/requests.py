@@ -51,6 +51,21 @@ class Request:
     spared: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Death:
+    """A run that was asked for partitions of an endpoint and ended without a word on any of them: killed, or out of memory."""
+
+    endpoint: str
+    first: str
+    last: str
+    run_id: str
+    at: datetime
+
+
+# The outcome of a request whose run did.
+DIED = "died"
+
+
 class Requests:
     """Open requests; the guard that a queue held for an hour is asked once."""
 
@@ -102,6 +117,17 @@ class Requests:
         with self._store.transaction() as connection:
             statement = text("UPDATE requests SET closed_at = :at, outcome = :outcome WHERE id = :id AND closed_at IS NULL")
             return connection.execute(statement, {"at": self._store.clock(), "outcome": outcome, "id": request_id}).rowcount == 1
+
+    def deaths(self, since: datetime) -> list[Death]:
+        """What ended so since then, oldest first. A run that said anything of an endpoint (`attempts`) did not, as far as that endpoint goes."""
+        query = text(
+            "SELECT e.key, r.cadence, r.first, r.last, r.run_id, r.closed_at FROM requests r JOIN endpoints e ON e.id = ANY(r.endpoints) "
+            "WHERE r.outcome = :died AND r.closed_at > :since AND r.run_id IS NOT NULL AND NOT EXISTS "
+            "(SELECT FROM attempts a JOIN runs u ON u.id = a.run WHERE u.run_id = r.run_id AND a.endpoint_id = e.id) ORDER BY r.closed_at, r.id, e.key"
+        )
+        with self._store.engine.connect() as connection:
+            rows = connection.execute(query, {"died": DIED, "since": since}).all()
+        return [Death(row.key, key_at(row.cadence, row.first), key_at(row.cadence, row.last), row.run_id, row.closed_at) for row in rows]
 
     def expire(self, live: Collection[int]) -> list[Request]:
         """Closes as `expired` what is past its time, except requests in `live`: those Dagster knows a queued or running run for."""

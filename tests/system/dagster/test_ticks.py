@@ -182,6 +182,50 @@ def test_what_raised_is_tried_once_until_its_code_or_input_changes(world: World)
     assert [tried(), tried()] == [1, 0]
 
 
+def test_what_kills_its_runs_is_tried_at_once_then_as_what_failed_is_and_in_the_end_is_stuck(world: World) -> None:
+    """As where a partition needs more memory than there is: nobody answers, the process is just gone."""
+    hour = "2024-10-10T11"
+    world.land(hour, 5)
+    world.publish(PLAYED, keys_between("2024-10-08T12", "2024-10-10T10"))
+    runs: list[str] = []
+
+    def dies() -> bool:
+        """Whether the hour is asked for now; its run dies."""
+        told = world.schedule("hourly")
+        mine = [] if isinstance(told, str) else [each for each in told if covers(each, PLAYED, hour)]
+        for request in mine:
+            run = dg.DagsterRun(job_name=request.job_name or "", tags=dict(request.tags), status=dg.DagsterRunStatus.FAILURE)
+            world.instance.add_run(run)
+            runs.append(run.run_id)
+        world.now += timedelta(minutes=1)
+        return bool(mine)
+
+    assert [dies() for _ in range(4)] == [True, True, False, False]  # the third tick says that it failed
+    told = world.ledger.troubles.all()[PLAYED, hour]
+    assert (told.state, told.kind, told.run_id) == ("failed", "interrupted", runs[1])
+    assert told.reason.startswith(f"run {runs[1]} ended without a word")
+    for pause in (5, 20, 60):
+        assert not dies()
+        world.now += timedelta(minutes=pause)
+        assert dies()
+        assert not dies()
+    assert world.ledger.troubles.all()[PLAYED, hour].state == "stuck"
+    world.now += timedelta(hours=3)
+    assert not dies()
+    world.land(hour, 5)  # other input
+    assert dies()
+
+
+def test_a_run_whose_steps_say_themselves_what_failed_did_not_die(world: World) -> None:
+    world.land("2024-10-10T11", 5)
+    for _ in range(3):
+        (request,) = [each for each in requests_of(world) if covers(each, PLAYED, "2024-10-10T11")]
+        tags = {**request.tags, "dagster/failure_reason": "STEP_FAILURE"}
+        world.instance.add_run(dg.DagsterRun(job_name=request.job_name or "", tags=tags, status=dg.DagsterRunStatus.FAILURE))
+        world.now += timedelta(minutes=1)
+    assert world.ledger.requests.deaths(world.now - timedelta(hours=1)) == []
+
+
 def covers(request: dg.RunRequest, endpoint: str, key: str) -> bool:
     """Whether a run was asked to build that partition."""
     return (endpoint, key) in {(name, each) for name, low, high in asked([request]) for each in keys_between(low, high)}
