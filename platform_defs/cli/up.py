@@ -112,7 +112,8 @@ def progress() -> Tell:
         elif told.state == "begun" and told.part == "stop":
             out.print("\nstopping (Ctrl-C again hurries)")
         elif told.state == "failed":
-            out.print(f"  {told.part:<12}[red]failed[/red]\n{told.words}", markup=True)
+            out.print(f"  {told.part:<12}[red]failed[/red]")
+            out.print(told.words, markup=False)  # an author's text: what is in brackets is to be seen
         elif told.state == "note":
             out.print(f"  {told.part:<12}{told.words}", markup=False)
 

@@ -272,13 +272,13 @@ class Supervisor:
 
         def work(name: str) -> None:
             begun = time.monotonic()
-            self._tell(name, "begun")
             try:
+                self._tell(name, "begun")
                 refused = parts[name][1]()
+                self._tell(name, "failed" if refused else "done", refused or "", time.monotonic() - begun)
             except BaseException as error:  # noqa: BLE001 - told to the main thread, which raises it
                 ended.put((name, error))
             else:
-                self._tell(name, "failed" if refused else "done", refused or "", time.monotonic() - begun)
                 ended.put((name, None))
 
         while sorter.is_active():
@@ -292,7 +292,8 @@ class Supervisor:
             sorter.done(name)
 
     def _tell(self, part: str, state: Literal["begun", "done", "failed", "note"], words: str = "", seconds: float = 0.0) -> None:
-        with self._telling:
+        # A terminal that is gone, a pipe that nobody reads (of which rich makes an exit), a full disk behind `> up.log`: nothing stops for want of a listener.
+        with self._telling, contextlib.suppress(Exception, SystemExit):
             self._tell_outside(Progress(part, state, words, seconds))
 
     def _install_handlers(self) -> None:
