@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def retention(context: click.Context, domain: str | None, dry_run: bool, as_json: bool) -> None:
     """Drop what is past its retention: what every domain's schedule does at 03:17 UTC, now.
 
-    Without DOMAIN: partitions of all datasets, then landing, failed log, records and the ledger's history. With it: that domain's datasets alone. Nothing
-    is dropped that a contract still keeps. Landing and logs leave the disk at once; files of dropped partitions do within two weeks, for readers of older
-    versions.
+    Without DOMAIN: partitions of all datasets, then landing, failed log, records, logs of runs, what killed runs left, and the ledger's history. With it:
+    that domain's datasets alone. Nothing is dropped that a contract still keeps. Landing and logs leave the disk at once; files of dropped partitions do
+    within two weeks, for readers of older versions.
 
     Exit codes: 0 done, 1 something could not be dropped, 2 not understood.
 

@@ -1,13 +1,17 @@
-"""What is past its retention and belongs to no endpoint: landing, failed log, records, private run logs, the ledger's history. Done for all domains at once.
+"""What is past its retention and belongs to no endpoint, and what killed runs left behind. Done for all domains at once.
+
+Landing, failed log, records, private run logs, output that Dagster captured and the ledger's history go by age; private files and staging with their run.
 
 Of landing the ledger is told first, then files go, then manifests, then the ledger's word of them: interrupted anywhere, the next call finds the rest.
 """
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 from platform_defs.contracts.contract import Contract
@@ -15,6 +19,8 @@ from platform_defs.contracts.durations import seconds_of
 from platform_defs.contracts.policies import Lateness
 from platform_defs.execution.failures import first_line
 from platform_defs.execution.platform import Platform
+from platform_defs.lake import staging
+from platform_defs.lake.files import files_of
 from platform_defs.lake.landing import manifest_path
 from platform_defs.lake.retention import (
     ExpiredSeal,
@@ -26,8 +32,12 @@ from platform_defs.lake.retention import (
     expired_seals,
     first_kept,
 )
+from platform_defs.ledger.attempts import KEEP_DAYS
 from platform_defs.ledger.forgetting import ExpiredSegments
+from platform_defs.privacy import pseudonyms
 
+# A run that builds holds leases. Between two of them it may wait ten minutes for another run, or look for hours at what a vendor has: it gets a day.
+_BETWEEN_LEASES = timedelta(days=1)
 _SPELLED = 3
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -83,6 +93,9 @@ def sweep_shared(platform: Platform, now: datetime, *, dry_run: bool, tell: Tell
         "failed log": sweep.failed,
         "records": sweep.records,
         "run logs": sweep.run_logs,
+        "private files": sweep.private,
+        "staging": sweep.staged,
+        "captured output": sweep.captured,
         "ledger": sweep.history,
     }
     done = []
@@ -179,6 +192,44 @@ class _Sweep:
             path.unlink(missing_ok=True)
         return _files("run logs", [size for _, size in found])
 
+    def private(self) -> Dropped | None:
+        return self._left("private files", pseudonyms.folders(self.platform.landing.root), _BETWEEN_LEASES)
+
+    def staged(self) -> Dropped | None:
+        return self._left("staging", staging.folders(self.platform.lake), _BETWEEN_LEASES)
+
+    def captured(self) -> Dropped | None:
+        """What runs printed: Dagster keeps it in the same home as we the private logs, and never drops it."""
+        if self.platform.run_logs is None:
+            return None
+        folder = str(self.platform.run_logs.parents[1] / "dagster" / "compute_logs")
+        return self._left("captured output", {f"{folder}/{run}": run for run in files_of(folder).names(folder)}, timedelta(days=KEEP_DAYS))
+
+    def _left(self, what: str, folders: Mapping[str, str], kept: timedelta) -> Dropped | None:
+        """Folders of runs, given with each, that do not live and have touched nothing in them for so long. One folder's trouble is its own.
+
+        A run lives while it holds leases: those of one that was killed are void within seconds of Dagster's noticing (`end_runs`).
+        """
+        live, oldest = set(self.platform.ledger.leases.holders()), (self.now - kept).timestamp()
+        found, stuck = dict[str, list[int]](), list[str]()
+        for folder, run in folders.items():
+            try:
+                sizes = None if run in live else _untouched(Path(folder), oldest)
+                if sizes is not None:
+                    if not self.dry_run:
+                        files_of(folder).remove(folder)
+                    found.setdefault(run, []).extend(sizes)
+            except FileNotFoundError:  # its run has just ended, and removes it
+                continue
+            except OSError as error:
+                stuck.append(first_line(error))
+        if not (found or stuck):
+            return None
+        sizes = [size for each in found.values() for size in each]
+        said = f"{some(len(sizes), 'file')} ({size_words(sum(sizes))}) of {some(len(found), 'run')}" if found else ""
+        counts = {"files": len(sizes), "bytes": sum(sizes), "runs": len(found)} if found else {}
+        return Dropped(what, said, counts, _few(stuck) or None)
+
     def history(self) -> Dropped | None:
         forgetting = self.platform.ledger.forgetting
         counts = {what: number for what, number in (forgetting.old_history if self.dry_run else forgetting.forget_history)(self.now).items() if number}
@@ -196,6 +247,18 @@ def size_words(size: int) -> str:
     while value >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{size} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def _untouched(folder: Path, oldest: float) -> list[int] | None:
+    """Sizes of the files in a folder, however deep; None if anything of it was touched since."""
+    sizes = []
+    for path in chain([folder], folder.rglob("*")):  # the folder first: where it is young nothing below is looked at
+        seen = path.lstat()
+        if seen.st_mtime >= oldest:
+            return None
+        if stat.S_ISREG(seen.st_mode):
+            sizes.append(seen.st_size)
+    return sizes
 
 
 def _files(what: str, sizes: list[int]) -> Dropped | None:

@@ -99,10 +99,14 @@ def _leaves(name: str, kind: pa.DataType) -> Iterator[str]:
         yield name
 
 
+def folders(lake: Lake) -> dict[str, str]:
+    """The staging folders there are, each with its run."""
+    return {f"{lake.staging_root}/{name}": name.rpartition("-")[0] for name in files_of(lake.root).names(lake.staging_root)}
+
+
 def sweep(lake: Lake, live_runs: Collection[str]) -> list[str]:
     """Removes the staging of runs that are not among the live ones (their process was killed); which runs those were."""
-    files = files_of(lake.root)
-    dead = {folder: run for folder in files.names(lake.staging_root) if (run := folder.rpartition("-")[0]) not in live_runs}
+    dead = {folder: run for folder, run in folders(lake).items() if run not in live_runs}
     for folder in dead:
-        files.remove(f"{lake.staging_root}/{folder}")
+        files_of(lake.root).remove(folder)
     return sorted(set(dead.values()))

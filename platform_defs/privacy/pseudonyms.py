@@ -35,7 +35,7 @@ class PrivateFolder:
 
     Args:
         landing_root: root of the landing, a local path.
-        run_id: names the folder; entering again after a crash empties it.
+        run_id: names the folder, the run's id or `<run>.<domain>.<name>`; entering again after a crash empties it.
     """
 
     def __init__(self, landing_root: str, run_id: str) -> None:
@@ -59,12 +59,17 @@ class PrivateFolder:
         return str(path)
 
 
-def sweep(landing_root: str, older_than_seconds: float = 86_400.0) -> int:
-    """Deletes what runs that were killed left behind, once nothing in it was touched for that long; how many folders."""
-    swept = 0
+def folders(landing_root: str) -> dict[str, str]:
+    """The private folders there are, each with its run."""
     parent = Path(landing_root) / _FOLDER
-    for folder in parent.iterdir() if parent.is_dir() else ():
-        newest = max((entry.stat().st_mtime for entry in (folder, *folder.iterdir())), default=0.0)
+    return {str(folder): folder.name.rsplit(".", 2)[0] for folder in sorted(parent.iterdir())} if parent.is_dir() else {}
+
+
+def sweep(landing_root: str, older_than_seconds: float = 86_400.0) -> int:
+    """Deletes what runs that were killed left behind, once nothing in it was touched for that long, however deep; how many folders."""
+    swept = 0
+    for folder in map(Path, folders(landing_root)):
+        newest = max(entry.stat().st_mtime for entry in (folder, *folder.rglob("*")))
         if time.time() - newest > older_than_seconds:
             shutil.rmtree(folder, ignore_errors=True)
             swept += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from platform_defs.ledger.embedded import EmbeddedPostgres
 from platform_defs.privacy.deriving import pseudonym
 from platform_defs.privacy.encryption import FieldCipher
 from platform_defs.privacy.keys import FileKek, KeyProblem
-from platform_defs.privacy.pseudonyms import PrivateFolder, sweep, write_people
+from platform_defs.privacy.pseudonyms import PrivateFolder, folders, sweep, write_people
 from platform_defs.privacy.vault import Vault, VaultUnavailable
 from platform_defs.privacy.workers import Deriver
 from tests.fixtures.people import people_of
@@ -208,9 +210,17 @@ def test_files_for_spark_hold_no_keys_and_vanish(vault: Vault, postgres: Embedde
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
-    left = PrivateFolder(str(tmp_path), "killed")
+    left = PrivateFolder(str(tmp_path), "killed.listening.played")
     left.__enter__()
     left.file("people.parquet")
+    assert folders(str(tmp_path)) == {str(left.path): "killed"}
+    # Spark writes three folders down, and touches no folder above.
+    deep = left.path / "intake1" / "_part=2026-10-01T03"
+    deep.mkdir(parents=True)
+    written = Path(left.file(f"intake1/{deep.name}/part-0.parquet"))
+    for path in (left.path, *left.path.rglob("*")):
+        os.utime(path, (0, time.time() if path == written else 0))
     assert sweep(str(tmp_path)) == 0
-    assert sweep(str(tmp_path), older_than_seconds=-1) == 1
+    os.utime(written, (0, 0))
+    assert sweep(str(tmp_path)) == 1
     assert not left.path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,20 @@ def test_everything_past_retention_goes_now(desk: Desk, old: str) -> None:
     assert desk.ledger.landing.expired(PLAYED, [old]) == {old}
     # Again, also on the same day: there is nothing left.
     assert desk.run("retention") == "4 datasets looked at; nothing is past its retention\n"
+
+
+def test_what_killed_runs_left_is_shown_then_goes(desk: Desk) -> None:
+    home, long_ago = Path(desk.lake.root).parent, (desk.now - timedelta(days=31)).timestamp()
+    left = [f"landing/private/run-1.{PLAYED.replace('/', '.')}", f"lake/_staging/run-1-{RATE.replace('/', '.')}", "dagster/compute_logs/run-1"]
+    for folder in left:
+        LocalFiles().write(f"{home}/{folder}/some/file", b"raw")
+        for path in (home / folder / "some" / "file", home / folder / "some", home / folder):
+            os.utime(path, (long_ago, long_ago))
+    said = [f"{what}: 1 file (3 bytes) of 1 run" for what in ("private files", "staging", "captured output")]
+    assert desk.run("retention", "--dry-run").splitlines()[:-1] == said
+    assert [folder for folder in left if (home / folder).exists()] == left
+    assert desk.run("retention").splitlines()[:-1] == said
+    assert not [folder for folder in left if (home / folder).exists()]
 
 
 def test_one_domain_leaves_what_is_shared(desk: Desk, old: str) -> None:

@@ -26,6 +26,8 @@ from platform_defs.contracts.schema import field as column
 from platform_defs.execution import housekeeping, sweeping
 from platform_defs.execution.building import build
 from platform_defs.execution.housekeeping import Report, keep_retention
+from platform_defs.execution.intake import Taking
+from platform_defs.execution.leasing import take
 from platform_defs.execution.platform import Platform, Work
 from platform_defs.lake import delta_log
 from platform_defs.lake.commits import DataFile, NotCommitted, replace
@@ -96,7 +98,7 @@ class House:
         ledger.store.clock = lambda: self.now
         ledger.registry.apply(CONTRACTS, "test")
         engines: Any = self.engine
-        self.platform = Platform(engines, self.lake, self.landing, ledger, None, lambda: self.now, run_logs=folder / "runs")
+        self.platform = Platform(engines, self.lake, self.landing, ledger, None, lambda: self.now, run_logs=folder / "logs" / "runs")
 
     def keep(self, *domains: str, **given: Any) -> Report:
         self.nights += 1
@@ -128,6 +130,17 @@ class House:
             self.ledger.landing.record_seal(manifest)
         return manifest
 
+    def works(self, run_id: str, key: str, age: timedelta, deepest: timedelta | None = None) -> list[Path]:
+        """An intake's private folder and staging, as a killed run leaves them: last touched so long ago, a file three folders down `deepest` ago."""
+        private = Taking(self.ledger.registry.current()[key], self.platform, run_id, "").enter().path
+        folders = [private, Path(self.lake.staging(run_id, key))]
+        for folder in folders:
+            LocalFiles().write(f"{folder}/people-intake1.parquet", b"who is who")
+            LocalFiles().write(f"{folder}/intake1/_part={KEPT}/_temporary/part-0.parquet", b"raw rows")
+            aged(folder, self.now - age)
+            aged(folder / "intake1" / f"_part={KEPT}" / "_temporary" / "part-0.parquet", self.now - (deepest or age))
+        return folders
+
     def there(self, *keys: str, partition: str = OLD) -> list[str]:
         """Those of the endpoints of which the ledger still knows that partition."""
         return [key for key in keys if self.ledger.partitions.published(key, [partition])]
@@ -144,6 +157,16 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, ledger: Ledger) -> House:
     return House(tmp_path, ledger)
+
+
+def days(number: int) -> timedelta:
+    return timedelta(days=number)
+
+
+def aged(path: Path, at: datetime) -> None:
+    """Touched at that instant for the last time, with all that is in it."""
+    for each in (path, *path.rglob("*")):
+        os.utime(each, (at.timestamp(), at.timestamp()))
 
 
 def lines(report: Report) -> dict[str, str]:
@@ -391,6 +414,77 @@ def test_failed_log_records_run_logs_and_history(house: House) -> None:
     assert LocalFiles().names(str(house.platform.run_logs)) == ["new.log"]
     (day,) = LocalFiles().names(house.lake.records)
     assert LocalFiles().names(f"{house.lake.records}/{day}") == ["run-1-listening.played.json"]
+
+
+def test_what_killed_runs_left_goes_and_what_a_run_writes_stays(house: House) -> None:
+    """By run: one that holds leases lives, however long it writes nothing. One that holds none may be between two, and has a day."""
+    killed, taken, alive = (house.works(run_id, PLAYED, days(2)) for run_id in ("killed", "import-listening.played-0a", "alive"))
+    house.ledger.leases.acquire(PLAYED, [OLD], "killed")
+    house.ledger.leases.acquire(PLAYED, [KEPT], "alive")
+    house.ledger.leases.end_run("killed")  # its lease is void, and nobody has taken it over yet
+    between = house.works("between", PLAYED, days(2), deepest=timedelta(hours=23))
+    before = house.everything()
+    said = {what: f"{what}: 4 files (36 bytes) of 2 runs" for what in ("private files", "staging")}
+    assert lines(house.keep(dry_run=True)) == said
+    assert house.everything() == before
+    assert lines(house.keep()) == said
+    assert [path for path in (*killed, *taken, *alive, *between) if path.exists()] == [*alive, *between]
+    house.ledger.leases.end_run("alive")
+    house.now += days(1)
+    assert set(lines(house.keep())) == set(said)
+    assert LocalFiles().names(house.landing.path("private")) == LocalFiles().names(house.lake.staging_root) == []
+
+
+def test_who_takes_over_from_a_killed_run_drops_what_it_left(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed, alive = (house.works(run_id, PLAYED, timedelta(0)) for run_id in ("killed", "alive"))
+    house.ledger.leases.acquire(PLAYED, [OLD], "killed")
+    house.ledger.leases.end_run("killed")
+    remove, (private, staged) = LocalFiles.remove, killed
+
+    def refused(files: LocalFiles, path: str) -> bool:
+        if path == str(private):
+            raise PermissionError(13, "Permission denied", path)
+        assert house.engine.said == ["interrupt killed"]
+        return remove(files, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFiles, "remove", refused)
+        fence = take(house.platform, PLAYED, [OLD], "next")  # builds all the same
+    assert isinstance(fence, Fence)
+    assert (private.exists(), staged.exists(), [path.exists() for path in alive]) == (True, False, [True, True])
+    house.ledger.leases.end_run("next")
+    house.works("next", PLAYED, timedelta(0))
+    take(house.platform, PLAYED, [OLD], "after it")
+    assert LocalFiles().names(house.landing.path("private")) == [f"{run_id}.listening.played" for run_id in ("alive", "killed")]
+
+
+def test_what_dagster_captured_goes_with_the_history_of_the_run(house: House) -> None:
+    captured = house.folder / "dagster" / "compute_logs"
+    for run_id, age in (("old", 31), ("new", 29), ("alive", 31)):
+        LocalFiles().write(f"{captured}/{run_id}/compute_logs/step.err", b"text")
+        aged(captured / run_id, NOW - days(age))
+    house.ledger.leases.acquire(PLAYED, [KEPT], "alive")
+    assert lines(house.keep()) == {"captured output": "captured output: 1 file (4 bytes) of 1 run"}
+    assert LocalFiles().names(str(captured)) == ["alive", "new"]
+
+
+def test_a_folder_that_cannot_be_dropped_is_said_and_stops_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (stuck, staged), (private, _) = house.works("first", PLAYED, days(2)), house.works("second", PLAYED, days(2))
+    remove = LocalFiles.remove
+
+    def refused(files: LocalFiles, path: str) -> bool:
+        if path == str(stuck):
+            raise PermissionError(13, "Permission denied", path)
+        return remove(files, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFiles, "remove", refused)
+        report = house.keep()
+    assert lines(report)["private files"] == f"private files: 2 files (18 bytes) of 1 run; failed: [Errno 13] Permission denied: '{stuck}'"
+    assert [each.what for each in report.troubles] == ["private files"]
+    assert (stuck.exists(), staged.exists(), private.exists()) == (True, False, False)
+    house.keep()  # the same day: not all was done
+    assert not stuck.exists()
 
 
 def test_what_is_shared_is_done_once_a_day_by_whoever_comes_first(house: House) -> None:
