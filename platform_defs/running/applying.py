@@ -8,7 +8,11 @@ Each step is safe to do again, so an apply that was cut short is mended by the n
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
+import sys
+import threading
+import traceback
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +29,7 @@ from platform_defs.contracts.compatibility import Change
 from platform_defs.contracts.contract import Contract
 from platform_defs.contracts.errors import ContractError, ContractErrors
 from platform_defs.contracts.loading import domain_folders, load_domain
+from platform_defs.contracts.places import short
 from platform_defs.contracts.resolving import resolve
 from platform_defs.planning.proposals import proposals
 from platform_defs.planning.selection import nearest
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 # Making a table is waiting for small commits: four at a time are done in a third of the time.
 _TABLE_THREADS = 4
 _SPARK_SECONDS = 300.0
+# 2,000 assets load in 5 s, ten times that on a busy machine.
+_LOAD_SECONDS = 120.0
 
 
 class ApplyRefused(RuntimeError):
@@ -89,7 +96,7 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
 
-    with _alone(settings.run / "apply.lock"):
+    with alone(settings.run / "apply.lock", tell):
         tell(f"loading {assets}")
         written = load(assets, settings.home)
         ledger = Ledger(settings.ledger_url)
@@ -114,18 +121,22 @@ def apply(settings: Settings, assets: Path, *, allowed: Collection[str] = (), te
 
 
 def load(assets: Path, home: Path) -> Written:
-    """Copies and loads every domain, and judges their contracts against each other. Raises ApplyRefused with all that is wrong."""
+    """Copies and loads every domain, and judges their contracts against each other. Raises ApplyRefused with all that is wrong.
+
+    Ends the process, with words, if a file's import does not come to an end.
+    """
     folders = domain_folders(assets)
     if not folders:
         raise ApplyRefused(f"{assets} holds no domain: make one with ./backline new domain NAME")
     copies = {folder.name: snapshot(home, assets, folder.name) for folder in folders}
     problems: list[ContractError] = []
     contracts: dict[str, tuple[Contract, ...]] = {}
-    for domain, copy in copies.items():
-        try:
-            contracts[domain] = load_domain(copy.folder).contracts
-        except ContractErrors as errors:
-            problems += errors.errors
+    with _in_time(home):
+        for domain, copy in copies.items():
+            try:
+                contracts[domain] = load_domain(copy.folder).contracts
+            except ContractErrors as errors:
+                problems += errors.errors
     if not problems:  # a domain that did not load would be missing everywhere
         try:
             resolve((one for domain in contracts.values() for one in domain), {})
@@ -279,9 +290,40 @@ def _needs_tables(contract: Contract, in_force: Mapping[str, Contract], lake: La
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One apply at a time in a home; the second waits."""
+def alone(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """One apply at a time in a home; the second says for whom it waits."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            tell(f"waiting for another apply to end: {file.read()}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
+        file.flush()
         yield
+
+
+@contextmanager
+def _in_time(home: Path) -> Iterator[None]:
+    """Whoever saves a mended file must not wait for one that hangs. An import that waits inside a library is ended by nothing less than the process."""
+    timer = threading.Timer(_LOAD_SECONDS, _give_up, (threading.get_ident(), home))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up(thread: int, home: Path) -> None:
+    """Says where the loading thread is in an author's file, and ends the process."""
+    copies = (home / "applied").resolve()  # as the loader names files
+    frames = traceback.walk_stack(sys._current_frames()[thread])
+    at = next((f": it was at {short(file)}:{line}" for frame, line in frames if Path(file := frame.f_code.co_filename).is_relative_to(copies)), "")
+    words = f"Nothing was applied: assets/ did not load within {_LOAD_SECONDS / 60:.0f} minutes{at}"
+    sys.stderr.write(f"Error: {words}.\nFiles are imported to learn what they declare: move what waits or computes there into the function.\n")
+    sys.stderr.flush()
+    os._exit(1)

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +18,46 @@ from platform_defs.build.processes import served_workspace
 from platform_defs.build.snapshot import applied, applied_domains
 from platform_defs.running import keeper, refusal, services, web_pages
 from platform_defs.running.prepare import chosen_launcher
-from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
+from platform_defs.running.processes import BACKOFF_SECONDS, ChildFailed, Children, Spec, Stopping
+from platform_defs.running.run_process import started_at
 from resources.settings import Settings
 
 _LOOK_SECONDS = 0.5
 _IGNORED = frozenset({"__pycache__", "contracts.json"})
+# Loading ends within 2 min (see applying), Spark may take 5 to start, and changing the tables of thousands of datasets some more: an apply that takes this
+# long hangs, and no saved file is looked at meanwhile.
+_APPLY_SECONDS = 1800.0
+# A start that fails costs 2 to 4 s of a core. Mostly the code is at fault, and the next save is tried at once.
+_START_PAUSES = (1.0, 5.0, 20.0, 60.0)
+# The web server is away for seconds when it is started again.
+_SHOW_PAUSES = BACKOFF_SECONDS
+_LIST = "*"
+"""Stands for the list of domains among what the web server is told."""
+
+
+class _Tries:
+    """What failed, and when it is tried again: after a pause that grows, or at once when it is another version of it."""
+
+    def __init__(self, pauses: Sequence[float]) -> None:
+        self._pauses = pauses
+        self._failed: dict[str, tuple[str, int, float]] = {}
+
+    def due(self, name: str, version: str) -> bool:
+        """Whether to try it now."""
+        failed, _, again = self._failed.get(name, ("", 0, 0.0))
+        return failed != version or time.monotonic() >= again
+
+    def failed(self, name: str, version: str) -> tuple[int, float]:
+        """It failed: how often by now, and the seconds until it is due again."""
+        before, times, _ = self._failed.get(name, (version, 0, 0.0))
+        times = times + 1 if before == version else 1
+        pause = self._pauses[min(times, len(self._pauses)) - 1]
+        self._failed[name] = version, times, time.monotonic() + pause
+        return times, pause
+
+    def well(self, name: str) -> None:
+        """It is done."""
+        self._failed.pop(name, None)
 
 
 class Locations:
@@ -36,15 +72,23 @@ class Locations:
     def __init__(self, children: Children, settings: Settings, checkout: Path, web_port: int, tell: Callable[[str], None]) -> None:
         self._children, self._settings, self._checkout, self._web_port, self._tell = children, settings, checkout, web_port, tell
         self._loaded: dict[str, str] = {}
+        # Hosts whose place a new one takes once it starts, with their start times: the process id may be another's by then.
+        self._leaving: dict[str, tuple[int, int | None]] = {}
+        self._unshown: set[str] = set()
+        self._starts, self._shows = _Tries(_START_PAUSES), _Tries(_SHOW_PAUSES)
         self._following = threading.Lock()
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
-        self.workspace = served_workspace(settings, applied_domains(settings.home))
+        self._listed = applied_domains(settings.home)
+        self.workspace = served_workspace(settings, self._listed)
 
     def apply(self) -> str | None:
         """Applies what is in the assets folder now; None if that succeeded, else what was said against it, which `status` tells until one succeeds."""
         command = (sys.executable, "-m", "platform_defs.cli", "apply", "--quiet", "--assets", str(self._settings.assets))
-        code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}))
+        try:
+            code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}), _APPLY_SECONDS)
+        except ChildFailed as error:
+            code, words = 1, str(error)
         if code == 0:
             refusal.accept(self._settings.run)
             return None
@@ -53,26 +97,55 @@ class Locations:
         return said
 
     def follow(self) -> list[str]:
-        """Starts, reloads and ends code servers until they serve what is applied; the domains it touched."""
+        """Starts, reloads and ends code servers until they serve what is applied; the domains that are now served and shown so, or gone.
+
+        What does not start, and what the web server does not take, is tried again by a later call.
+        """
         with self._following:
             home = self._settings.home
             wanted = {domain: copy.digest for domain in applied_domains(home) if (copy := applied(home, domain)) is not None}
+            if sorted(wanted) != self._listed:
+                self._listed = sorted(wanted)
+                served_workspace(self._settings, self._listed)
+                self._unshown.add(_LIST)
             gone = self._loaded.keys() - wanted.keys()
-            new = wanted.keys() - self._loaded.keys()
-            changed = [domain for domain in wanted.keys() & self._loaded.keys() if wanted[domain] != self._loaded[domain]]
-            if new or gone:
-                served_workspace(self._settings, sorted(wanted))
             for domain in gone:
                 self._children.stop_one(services.code_server_name(domain))
+                self._drain(domain)
+                self._unshown.discard(domain)
                 del self._loaded[domain]
-            done = [*self._each(self._start, new), *self._each(self._reload, changed)]
-            self._loaded |= {domain: wanted[domain] for domain in done}
-            if (new or gone) and services.WEB in self._children.pids():
-                try:
-                    web_pages.reload_workspace(self._web_port)
-                except web_pages.ReloadFailed as error:
-                    self._tell(f"the web pages do not show the new list of domains yet: {error}")
-            return sorted({*done, *gone})
+            # A host that is leaving has no name and nobody starts it again: taken back, the old code gets a new host too.
+            stale = [domain for domain, digest in wanted.items() if self._loaded.get(domain) != digest or domain in self._leaving]
+            due = [domain for domain in stale if self._starts.due(domain, wanted[domain])]
+            for domain, failed in self._each(self._load, due).items():
+                if failed is None:
+                    self._starts.well(domain)
+                    self._loaded[domain] = wanted[domain]
+                    self._unshown.add(domain)
+                else:
+                    _, pause = self._starts.failed(domain, wanted[domain])
+                    self._tell(f"{domain} was not loaded; it is tried again in {pause:g} s, or once other code of it is applied: {failed}")
+            return sorted({*self._show(), *gone})
+
+    def _show(self) -> list[str]:
+        """Has the web server load what it has not loaded yet, the list first; the domains it did."""
+        if services.WEB not in self._children.pids():  # it loads everything when it starts
+            done, self._unshown = self._unshown - {_LIST}, set()
+            return sorted(done)
+        shown: list[str] = []
+        for names in ({_LIST} & self._unshown, self._unshown - {_LIST}):
+            if _LIST in self._unshown and _LIST not in names:
+                break  # a domain that is not in its list it does not know
+            due = [name for name in names if self._shows.due(name, self._loaded.get(name, ""))]
+            for name, failed in self._each(self._reload, due).items():
+                if failed is None:
+                    self._shows.well(name)
+                    self._unshown.discard(name)
+                    shown.append(name)
+                elif self._shows.failed(name, self._loaded.get(name, ""))[0] == 1:
+                    what = "the new list of domains" if name == _LIST else f"{name} as it is now"
+                    self._tell(f"the web pages do not show {what} ({failed}): they are asked again until they do")
+        return [name for name in shown if name != _LIST]
 
     def watch(self) -> None:
         """From now on a save is applied, and what anybody applied is loaded."""
@@ -83,36 +156,46 @@ class Locations:
         """Watches no more. Does not wait: what is under way gives up when the children are stopped."""
         self._ended.set()
 
-    def _each(self, act: Callable[[str], None], domains: Iterable[str]) -> list[str]:
-        """Does it for each domain, side by side; those where it went well."""
+    def _each(self, act: Callable[[str], None], names: Iterable[str]) -> dict[str, ChildFailed | web_pages.ReloadFailed | None]:
+        """Does it for each name, side by side; what came of it, None where it went well."""
+        came: dict[str, ChildFailed | web_pages.ReloadFailed | None] = {}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            asked = {domain: pool.submit(act, domain) for domain in sorted(domains)}
-        well = []
-        for domain, answer in asked.items():
+            asked = {name: pool.submit(act, name) for name in sorted(names)}
+        for name, answer in asked.items():
             try:
                 answer.result()
-                well.append(domain)
+                came[name] = None
             except (ChildFailed, web_pages.ReloadFailed) as error:
-                self._tell(f"{domain} was not loaded: {error}")
-        return well
+                came[name] = error
+        return came
 
-    def _start(self, domain: str) -> None:
-        self._children.replace(self._spec(domain))
+    def _load(self, domain: str) -> None:
+        """A new host with the new code takes over the sockets; the old one then takes no more runs and ends when its last one did.
 
-    def _reload(self, domain: str) -> None:
-        """A new host with the new code takes over the sockets; the old one takes no more runs and ends when its last one did."""
-        if services.WEB not in self._children.pids():
-            self._start(domain)
-        elif chosen_launcher() == "default":
-            web_pages.reload_location(self._web_port, domain)
-        else:
-            name = services.code_server_name(domain)
-            old = self._children.pids().get(name)
+        While no new one starts the old one serves on, under no name: started again it would load the code that does not start.
+        """
+        name = services.code_server_name(domain)
+        old = self._children.pids().get(name)
+        if chosen_launcher() == "default":
+            if old is None or services.WEB not in self._children.pids():  # else it loads the code again when the web server asks
+                self._children.replace(self._spec(domain))
+            return
+        if old is not None:
+            self._leaving[domain] = old, started_at(old)
             self._children.retire(name)
-            self._children.start(self._spec(domain))
-            web_pages.reload_location(self._web_port, domain)
-            if old is not None:
-                keeper.send(old, signal.SIGUSR1)
+        self._children.start(self._spec(domain))
+        self._drain(domain)
+
+    def _drain(self, domain: str) -> None:
+        pid, started = self._leaving.pop(domain, (None, None))
+        if pid is not None and started_at(pid) == started:
+            keeper.send(pid, signal.SIGUSR1)
+
+    def _reload(self, name: str) -> None:
+        if name == _LIST:
+            web_pages.reload_workspace(self._web_port)
+        else:
+            web_pages.reload_location(self._web_port, name)
 
     def _spec(self, domain: str) -> Spec:
         made = services.code_server if chosen_launcher() == "default" else services.host

@@ -130,8 +130,11 @@ class Children:
             raise
         return child.process.pid
 
-    def run(self, spec: Spec) -> tuple[int, str]:
-        """Runs a program that ends by itself; its exit code and what it wrote. Raises Stopping if it is time to stop, ChildFailed if it cannot be started."""
+    def run(self, spec: Spec, seconds: float | None = None) -> tuple[int, str]:
+        """Runs a program that ends by itself; its exit code and what it wrote.
+
+        Raises Stopping if it is time to stop, ChildFailed if it cannot be started or did not end within `seconds` (None: it may take any time).
+        """
         with self._lock:
             if self._stopping.is_set():
                 raise Stopping(spec.name)
@@ -140,6 +143,10 @@ class Children:
             child = _Child(spec, self._spawn(spec), time.monotonic())
             self._retired = [old for old in self._retired if old.process.poll() is None] + [child]
         while (code := child.process.poll()) is None:
+            if seconds is not None and time.monotonic() >= child.started + seconds:
+                _signal_group(child.process.pid, signal.SIGKILL)
+                child.process.wait()
+                raise ChildFailed(f"{spec.name} did not end within {seconds:.0f} s and was killed. The end of {log}:\n{self.tail(spec.name)}")
             if self._stopping.wait(_LOOK_SECONDS / 4):
                 raise Stopping(spec.name)
         with log.open("rb") as file:
@@ -252,9 +259,12 @@ class Children:
             return ""
 
     def _spawn(self, spec: Spec) -> subprocess.Popen[bytes]:
-        if spec.before is not None:
-            spec.before()
-        return self._forker.submit(self._fork, spec).result()
+        try:
+            if spec.before is not None:
+                spec.before()
+            return self._forker.submit(self._fork, spec).result()
+        except OSError as error:  # no such program, or a disk that takes nothing
+            raise ChildFailed(f"{spec.name} could not be started: {error.filename or spec.command[0]}: {error.strerror}") from error
 
     def _fork(self, spec: Spec) -> subprocess.Popen[bytes]:
         log = os.open(self.log_of(spec.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -270,8 +280,6 @@ class Children:
                 umask=0o077,  # whatever a child writes is its owner's alone
                 preexec_fn=die_with_parent(),
             )
-        except OSError as error:
-            raise ChildFailed(f"{spec.name} could not be started: {spec.command[0]}: {error.strerror}") from error
         finally:
             os.close(log)
 

@@ -1,5 +1,6 @@
 """Children: ready before they count, started again when they die, ended in order and to the last grandchild, whatever ends the supervisor."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -122,9 +123,7 @@ def test_whoever_wants_to_know_is_told_of_new_process_ids(tmp_path: Path, told: 
         children.stop([])
 
 
-def test_a_child_that_dies_again_and_again_waits_longer_each_time(
-    children: Children, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_dies_again_and_again_waits_longer_each_time(children: Children, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "BACKOFF_SECONDS", (0.0, 0.1, 0.3))
     broken = tmp_path / "broken"
     pid = children.start(python("a", f"import os, signal\nif not os.path.exists({str(broken)!r}): signal.pause()"))
@@ -136,6 +135,21 @@ def test_a_child_that_dies_again_and_again_waits_longer_each_time(
 
 
 @needs_proc
+def test_a_child_whose_start_cannot_be_prepared_is_tried_again(children: Children, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "BACKOFF_SECONDS", (0.0,))
+    troubles = [None, OSError(errno.ENOSPC, "No space left on device", "/spill"), None]
+
+    def prepare() -> None:
+        if (trouble := troubles.pop(0)) is not None:
+            raise trouble
+
+    pid = children.start(python("a", WAIT, before=prepare))
+    children.watch()
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: told.heard("a started again"), 10)
+    assert told.heard("a could not be started: /spill: No space left on device; it starts again in 0 s")
+
+
 @needs_proc
 def test_a_child_that_hangs_is_killed_and_comes_back(children: Children, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_ASK_SECONDS", 0.02)
