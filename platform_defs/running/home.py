@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ _FOLDERS: dict[str, int | None] = {
 # A unix socket's path may have 107 bytes on Linux and 103 on macOS.
 _SOCKET_PATH_BYTES = 107 if sys.platform.startswith("linux") else 103
 _PROBE_SECONDS = 1.0
+_PORTS_TRIED = 20
 _LONGEST_SOCKET_NAME = 32  # `code-<domain>.sock`
 
 
@@ -158,19 +160,40 @@ class HomeLock:
         self._file.flush()
 
 
-def free_port(wanted: int | None = None) -> int:
-    """A TCP port of the loopback nobody listens on: the wanted one if it is free, else any."""
-    for port in (wanted, 0):
-        if port is None:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As servers do: a port whose last connections linger counts as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+class Port:
+    """A TCP port of the loopback for a server that is still to start. Until it is closed neither the system nor another Backline gives it away.
+
+    Attributes:
+        number: of the port.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        """`wanted` 0: any. Raises OSError if somebody listens there, or holds it."""
+        self._bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._name = socket.socket(socket.AF_UNIX)
+        try:
+            # As servers do: a port whose last connections linger counts as free, and who listens there later may.
+            self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._bound.bind(("127.0.0.1", wanted))
+            self.number = int(self._bound.getsockname()[1])
+            if sys.platform == "linux":  # another Backline could bind it in the same way; a name without a file has one owner, and ends with it
+                self._name.bind(f"\0backline-port-{self.number}")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Gives it back; who listens there goes on."""
+        self._bound.close()
+        self._name.close()
+
+
+def free_port(wanted: int | None = None) -> Port:
+    """A port nobody listens on and nobody holds: the wanted one if it is free, else any."""
+    for port in (wanted, *[0] * _PORTS_TRIED):
+        if port is not None:
+            with suppress(OSError):
+                return Port(port)
     raise OSError("no free TCP port on 127.0.0.1")
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from platform_defs.build.snapshot import applied_domains
 from platform_defs.running import keeper, services
-from platform_defs.running.home import Home, HomeLock, free_port, new_token
+from platform_defs.running.home import Home, HomeLock, Port, free_port, new_token
 from platform_defs.running.locations import Locations
 from platform_defs.running.memory import Sampler, memory_file
 from platform_defs.running.processes import ChildFailed, Children, Spec, Stopping
@@ -101,6 +101,7 @@ class Supervisor:
         self._lock: HomeLock | None = None
         self._children: Children | None = None
         self._locations: Locations | None = None
+        self._ports: list[Port] = []
         self._handlers: dict[int, Any] = {}
         self._interrupts = 0
         self._mark = ""
@@ -162,6 +163,8 @@ class Supervisor:
             self._children = None
             shutil.rmtree(services.spark_folder(self._home.root), ignore_errors=True)  # rows may have been spilled there
             self._tell("stop", "done", seconds=time.monotonic() - begun)
+        while self._ports:
+            self._ports.pop().close()
         Settings.forget(self._home.root)
         self._lock.release()
         self._lock = None
@@ -175,8 +178,9 @@ class Supervisor:
 
     def _start_parts(self, children: Children) -> None:
         home = self._home.root
-        web_port, collector_port = (free_port(port) for port in self._wanted_ports)
-        spark_port, token = free_port(), new_token()
+        self._ports += [free_port(port) for port in (*self._wanted_ports, None)]
+        web_port, collector_port, spark_port = (port.number for port in self._ports)
+        token = new_token()
 
         def database() -> None:
             url = os.environ.get(POSTGRES_VARIABLE)

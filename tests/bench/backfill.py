@@ -255,7 +255,7 @@ def _fill(settings: Settings, ledger: Ledger) -> None:
 
 @contextmanager
 def _rival(folder: Path, settings: Settings) -> Iterator[_Rival]:
-    home, port = folder / "vanilla", free_port(0)
+    home = folder / "vanilla"
     home.mkdir()
     (home / "dagster.yaml").write_text(json.dumps({"telemetry": {"enabled": False}}))
     environ = {
@@ -270,18 +270,20 @@ def _rival(folder: Path, settings: Settings) -> Iterator[_Rival]:
     }
     # The commands that `dagster dev` starts are looked up on the path.
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', '')}"
+    port = free_port()
     with (folder / "vanilla.log").open("wb") as log:
         process = subprocess.Popen(
-            (sys.executable, "-m", "dagster", "dev", "-f", str(Path(__file__).with_name("vanilla.py")), "-h", "127.0.0.1", "-p", str(port)),
+            (sys.executable, "-m", "dagster", "dev", "-f", str(Path(__file__).with_name("vanilla.py")), "-h", "127.0.0.1", "-p", str(port.number)),
             cwd=home, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        rival = _Rival(f"http://127.0.0.1:{port}", process.pid)
+        rival = _Rival(f"http://127.0.0.1:{port.number}", process.pid)
         _until(lambda: process.poll() is not None or _answers(rival), "the rival starts")
         if process.poll() is not None:
             raise click.ClickException(f"the rival did not start: {(folder / 'vanilla.log').read_text()[-2000:]}")
         yield rival
     finally:
+        port.close()
         for number in (signal.SIGINT, signal.SIGKILL):
             if process.poll() is None:
                 os.killpg(process.pid, number)

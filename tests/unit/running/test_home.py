@@ -5,11 +5,12 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from platform_defs.running.home import AlreadyRunning, Home, HomeUnusable, free_port
+from platform_defs.running.home import AlreadyRunning, Home, HomeUnusable, accepts, free_port
 
 HOLD = """
 import sys
@@ -98,5 +99,18 @@ def test_a_wanted_port_is_given_if_free_and_another_if_not() -> None:
         server.bind(("127.0.0.1", 0))
         server.listen()
         taken = server.getsockname()[1]
-        assert free_port(taken) != taken
-    assert free_port(taken) == taken
+        with closing(free_port(taken)) as other:
+            assert other.number != taken
+    with closing(free_port(taken)) as port:
+        assert port.number == taken
+
+
+def test_a_held_port_is_given_to_nobody_and_listened_on_by_whom_it_is_for() -> None:
+    """Two that start at once would else each find it free, and take the other's server for their own."""
+    with closing(free_port()) as mine, closing(free_port(mine.number)) as other:
+        assert other.number != mine.number
+        for _ in range(2):  # the one it is for may be started again
+            with socket.create_server(("127.0.0.1", mine.number)):
+                assert accepts(("127.0.0.1", mine.number))
+    with closing(free_port(mine.number)) as again:
+        assert again.number == mine.number
