@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ _LOGS = {"web pages": "webserver"}
 _REFUSED_LINES = 8
 # Each part of Dagster's daemon gives a sign of life every 30 s, and later after a long tick.
 _BEAT_SECONDS = 300.0
-_POSTGRES_SECONDS = 5
+_PATIENCE_SECONDS = 5  # of a busy machine: a false alarm is worse than a moment
 _DAGSTER_SECONDS = 10.0
 
 
@@ -116,22 +117,21 @@ def looked_at(settings: Settings) -> Services:
 
 def silent_services(settings: Settings) -> list[str]:
     """Names of the services that do not answer, asked all at once."""
-    from platform_defs.running.home import accepts
-    from platform_defs.running.services import answers
+    from platform_defs.running.services import fetch, greets
 
     def spark(url: str) -> bool:
         port = urlsplit(url.partition("/;")[0]).port
-        return port is not None and accepts(("127.0.0.1", port))
+        return port is not None and greets(port, _PATIENCE_SECONDS)
 
     def http(url: str | None, path: str) -> bool:
         port = urlsplit(url or "").port
-        return port is not None and answers(port, path)
+        return port is not None and fetch(port, path, _PATIENCE_SECONDS)[0] == HTTPStatus.OK
 
     def postgres() -> bool:
         import psycopg2
 
         try:
-            psycopg2.connect(settings.ledger_url.replace("+psycopg2", "", 1), connect_timeout=_POSTGRES_SECONDS).close()
+            psycopg2.connect(settings.ledger_url.replace("+psycopg2", "", 1), connect_timeout=_PATIENCE_SECONDS).close()
         except psycopg2.OperationalError:
             return False
         return True

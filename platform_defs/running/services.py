@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,8 @@ from resources.settings import Settings
 
 DATABASE, SPARK, COLLECTOR, DAEMON, WEB = "postgres", "spark", "collector", "daemon", "webserver"
 _PROBE_SECONDS = 1.0
+# Of RFC 9113: the preface, and a frame of settings that sets nothing.
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _ALIVE_SECONDS = 5.0
 
 
@@ -66,6 +69,7 @@ def spark(children: Children, home: Path, port: int, token: str, heap: str, *, b
         folder=settings.local,
         ready=lambda: accepts(("127.0.0.1", port)),
         ready_seconds=300.0,  # 5 s on an idle machine, over a minute on one that is busy with something else
+        alive=lambda: greets(port, _ALIVE_SECONDS),
         stop_seconds=10.0,
         before=lambda: spark_server.prepare(settings),
     )
@@ -144,6 +148,16 @@ def answers(port: int, path: str) -> bool:
     """Whether a server on this machine answers a GET with 200."""
     status, _ = fetch(port, path)
     return status == http.HTTPStatus.OK
+
+
+def greets(port: int, seconds: float = _PROBE_SECONDS) -> bool:
+    """Whether a server of HTTP/2 on this machine, as Spark's is, says its first word. That a connection is taken says little: the system takes it."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+            connection.sendall(_HTTP2_GREETING)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
 
 
 def fetch(port: int, path: str, seconds: float = _PROBE_SECONDS) -> tuple[int, bytes]:

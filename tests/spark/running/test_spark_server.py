@@ -19,6 +19,9 @@ from pyspark.errors import PySparkException
 from platform_defs.execution.failures import kind_of
 from platform_defs.execution.results import FailureKind
 from platform_defs.lake.engine import EngineError
+from platform_defs.running.home import accepts, wait_until
+from platform_defs.running.run_process import started_at
+from platform_defs.running.services import greets
 from platform_defs.running.spark_server import SparkServer, SparkServerError, SparkServerSettings
 from resources import spark
 from resources.spark import SparkEngine
@@ -40,7 +43,7 @@ def _settings(folder: Path, **given: str) -> SparkServerSettings:
 
 
 def _gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return started_at(pid) is None
 
 
 def test_a_killed_starters_server_ends_and_the_next_leaves_nothing(tmp_path: Path) -> None:
@@ -95,10 +98,8 @@ def test_a_killed_starters_server_ends_and_the_next_leaves_nothing(tmp_path: Pat
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     settings = _settings(tmp_path, heap="1k")
-    begun = time.monotonic()
     with pytest.raises(SparkServerError, match=r"did not start: .*heap.*spark\.log; memory asked for: 1k"):
         SparkServer(settings).start()
-    assert time.monotonic() - begun < 60
     assert list(settings.folder.iterdir()) == []
 
 
@@ -114,11 +115,15 @@ def test_a_client_of_a_stopped_or_killed_server_is_told_and_its_next_try_succeed
         engine.session("run-1")
         with _ended_call(engine, "run-1") as ended:
             os.kill(server.pid, signal.SIGSTOP)
+        port = int(server.url.rpartition(":")[2].partition("/")[0])
+        assert accepts(("127.0.0.1", port))
+        assert not greets(port, 0.5)  # by which the supervisor finds and ends it, and `status` names it
         assert kind_of(ended[0]) is FailureKind.ENGINE
         with pytest.raises(EngineError, match="has stopped answering though its process is there"):
             engine.session("run-1")
         engine.close()
         os.kill(server.pid, signal.SIGCONT)
+        assert wait_until(lambda: greets(port), 60)
 
         engine = SparkEngine(server.url, "lake")
         engine.session("run-2")
@@ -148,8 +153,7 @@ def _ended_call(engine: SparkEngine, run: str) -> Iterator[list[Exception]]:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not session.client._get_operation_statuses().operation_statuses:  # type: ignore[attr-defined]
-        time.sleep(0.05)
+    assert wait_until(lambda: bool(session.client._get_operation_statuses().operation_statuses), 60)  # type: ignore[attr-defined]
     yield errors
     thread.join(30)
     assert not thread.is_alive()
