@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from platform_defs.build.instance import run_slots
+from platform_defs.execution.memory import MemoryBudget, share
 from platform_defs.execution.overlap import Overlap
 from platform_defs.execution.platform import Platform
 from platform_defs.lake.layout import Lake
@@ -44,6 +46,7 @@ def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResourc
             clock=now,
             secrets=secrets_in(settings_at(lake.home).secrets_file),
             run_logs=settings_at(lake.home).logs / "runs",
+            memory=MemoryBudget(share(run_slots())),
         )
 
 

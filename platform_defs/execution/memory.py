@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _BYTES = 1_500_000_000
 _ASK_SECONDS = 0.2
+
+
+def share(runs: int) -> int:
+    """Bytes for one of so many runs at a time: together half of the machine's memory at most, each 1.5 GB at most."""
+    return min(_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 * runs))
 
 
 class MemoryBudget:

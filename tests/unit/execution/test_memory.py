@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
-from platform_defs.execution.memory import MemoryBudget
+from platform_defs.execution.memory import MemoryBudget, share
 
 
 def go_on() -> None:
@@ -59,3 +60,9 @@ def test_waiting_ends_where_it_has_lost_its_sense_and_nothing_is_kept() -> None:
         pass
     with budget.taken(10, enough):
         pass
+
+
+def test_what_runs_take_together_is_at_most_half_of_the_machine() -> None:
+    machine = psutil.virtual_memory().total
+    assert [share(runs) * runs * 2 <= machine for runs in (1, 5, 64)] == [True] * 3
+    assert share(1) <= 1_500_000_000
