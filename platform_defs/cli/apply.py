@@ -40,7 +40,9 @@ def apply(check: bool, allow: tuple[str, ...], assets: Path | None, quiet: bool,
         if stale:
             names = "\n".join(f"  {path.relative_to(folder.parent)}" for path in stale)
             raise click.ClickException(f"these do not say what the declarations say; run ./backline apply and commit them:\n{names}")
-        if not quiet:
+        if as_json:
+            show_json({"contracts": [contract.key for contract in written.all], "domains": sorted(written.contracts)})
+        elif not quiet:
             click.echo(f"{len(written.all)} contracts of {len(written.contracts)} domains are sound")
         return
     report = applying.apply(Settings.load(), folder, allowed=allow, tell=lambda words: None if quiet or as_json else click.echo(words, err=True))

@@ -80,7 +80,7 @@ def backfill(
     Ctrl-C asks whether to cancel it; otherwise, also where nobody can be asked, it goes on without this window. Cancelled or left, --resume goes on
     with what is not built; so does the same command again, for what is current is left alone. Nothing half-built is ever visible.
 
-    Exit codes: 0 all is built or nothing was to do, 1 some is not, 2 cannot be done so, 130 left or cancelled.
+    Exit codes: 0 all that can be is built or nothing was to do, 1 some is not, 2 cannot be done so, 130 left or cancelled.
 
     \b
     ./backline backfill charts/skip_rate --from 2026-10-01 --to 2026-10-07 --plan

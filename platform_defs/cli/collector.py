@@ -136,13 +136,15 @@ def list_receivers(as_json: bool) -> None:
 @collector.command()
 @click.argument("id")
 @click.option("--why", required=True, metavar="TEXT", help="What became of it.")
-def lost(id: str, why: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def lost(id: str, why: str, as_json: bool) -> None:
     """Give the receiver ID up: hours close without it. If its log turns up and is sealed, its rows are late rows; if it beats again, it is live again.
 
     \b
     ./backline collector lost r2 --why "its disk died"
     """
     from platform_defs.cli.live import running_settings
+    from platform_defs.cli.speech import show_json
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
     from platform_defs.ledger.decisions import DecisionRefused, lose
@@ -155,6 +157,9 @@ def lost(id: str, why: str) -> None:
         raise click.ClickException(str(error)) from error
     finally:
         ledger.close()
+    if as_json:
+        show_json({"id": id, "state": "lost", "sealed_until": found.sealed_until})
+        return
     until = f"{found.sealed_until:%Y-%m-%d %H:%M:%S}" if found.sealed_until else "never"
     click.echo(f"{id} is lost (sealed until {until}): hours close without it from now on, and their check `complete` warns with its name.")
     click.echo(
@@ -165,13 +170,15 @@ def lost(id: str, why: str) -> None:
 @collector.command()
 @click.argument("id")
 @click.option("--why", default="found", metavar="TEXT", help="The reason, for the record.")
-def found(id: str, why: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def found(id: str, why: str, as_json: bool) -> None:
     """Take back that the receiver ID is lost: hours that are not built yet wait for it again, as long as its event types hold them.
 
     \b
     ./backline collector found r2
     """
     from platform_defs.cli.live import running_settings
+    from platform_defs.cli.speech import show_json
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
     from platform_defs.ledger.decisions import DecisionRefused, find
@@ -184,4 +191,7 @@ def found(id: str, why: str) -> None:
         raise click.ClickException(str(error)) from error
     finally:
         ledger.close()
+    if as_json:
+        show_json({"id": id, "state": "live"})
+        return
     click.echo(f"{id} counts again: hours that are not built wait for it until it seals, or their hold is over.")

@@ -56,12 +56,12 @@ def import_(
 
     The table itself is only read. Stopped anywhere, the same command goes on: what came in with the same content is not imported again.
 
-    Exit codes: 0 all came in, 1 some did not, 2 cannot be imported so, 130 stopped.
+    Exit codes: 0 all came in or was there before, 1 some did not, 2 cannot be imported so, 130 stopped.
 
     \b
     ./backline import charts/skip_rate --from /old/skip_rate --partition dt --dry-run
-    ./backline import charts/skip_rate --from /old/skip_rate --partition dt --first 2024-01-01 --last 2025-12-31
-    ./backline import catalogue/tracks --from tracks.csv --partition loaded_at
+    ./backline import charts/skip_rate --from /old/skip_rate --partition dt --first 2026-01-01 --last 2026-03-31
+    ./backline import charts/daily_listeners --from listeners.csv --partition day
     """
     from platform_defs.cli.live import running_settings
     from platform_defs.execution.existing import Existing, ImportRefused

@@ -37,10 +37,10 @@ def land(context: click.Context, type: str, files: tuple[Path, ...], client: str
     Landing a file again changes nothing, whatever stopped it or it is called now. What has to be built then is built by itself where it is of the last
     48 hours, else by the `backfill` that is named. Files sorted by time make the fewest segments. The events are raw: delete the files when all is built.
 
-    Exit codes: 0 all landed, 1 some rejected or a file refused, 2 not understood.
+    Exit codes: 0 all landed, now or before, 1 some rejected or a file refused, 2 not understood.
 
     \b
-    ./backline land listening/track_played plays-2025.jsonl.gz --client web --dry-run
+    ./backline land listening/track_played plays-2026-01.jsonl.gz --client web --dry-run
     ./backline land listening/track_played archive/*.jsonl.gz --client web
     """
     from platform_defs.cli.live import running_settings

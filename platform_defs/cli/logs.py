@@ -11,7 +11,8 @@ import click
 @click.command()
 @click.argument("name", required=False)
 @click.option("--lines", "-n", default=200, show_default=True, help="How many of the last lines of a process's log.")
-def logs(name: str | None, lines: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def logs(name: str | None, lines: int, as_json: bool) -> None:
     """Show the log of a run or of a process; without a name, which logs there are.
 
     Of a run it shows what Dagster captured of it, and what intake or a source kept to itself because it may hold raw values: that part is
@@ -22,13 +23,20 @@ def logs(name: str | None, lines: int) -> None:
     ./backline logs spark -n 50
     ./backline logs 3f2b9c51                              a run; the beginning of its id is enough
     """
+    from platform_defs.cli.speech import show_json
     from resources.settings import default_home
 
     home = default_home()
     folder = home / "logs"
+    if as_json and name is not None:
+        raise click.UsageError("a log is text: --json lists the names alone")
     if name is None:
-        for path in sorted(folder.glob("*.log")):
-            click.echo(path.stem)
+        names = sorted(path.stem for path in folder.glob("*.log"))
+        if as_json:
+            show_json(names)
+            return
+        for each in names:
+            click.echo(each)
         return
     path = folder / f"{name}.log"
     if path.is_file():
@@ -39,7 +47,7 @@ def logs(name: str | None, lines: int) -> None:
     if not shown:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "none yet"
         raise click.ClickException(
-            f"{name} is neither a process with a log ({known}) nor a run that left one. Ids of runs: the web pages, or ./backline status"
+            f"{name} is neither a process with a log ({known}) nor a run that left one. Ids of runs: the web pages, or ./backline why DATASET PARTITION"
         )
 
 

@@ -85,7 +85,7 @@ def cli() -> None:
     ./backline COMMAND --help              examples for each command
 
     State is in .backline beside this checkout; BACKLINE_HOME moves it.
-    Exit codes: 0 done, 1 failed, 2 not understood (plan: 3 breaking).
+    Exit codes: 0 done, 1 failed, 2 not understood, 130 stopped (plan: 3 breaking; test: pytest's).
     """
 
 

@@ -67,7 +67,8 @@ def pause(name: str | None, why: str | None, until: str | None, as_list: bool, a
 @click.command()
 @click.argument("name")
 @click.option("--why", default="resumed", metavar="TEXT", help="The reason, for the record.")
-def resume(name: str, why: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def resume(name: str, why: str, as_json: bool) -> None:
     """End the pause of NAME: what is due of it is asked for again.
 
     \b
@@ -75,6 +76,7 @@ def resume(name: str, why: str) -> None:
     ./backline resume catalogue --why "the vendor is back"
     """
     from platform_defs.cli.live import running_settings
+    from platform_defs.cli.speech import show_json
     from platform_defs.lake.layout import Lake
     from platform_defs.ledger import Ledger
     from platform_defs.ledger.decisions import DecisionRefused
@@ -90,6 +92,9 @@ def resume(name: str, why: str) -> None:
         raise click.ClickException(str(error)) from error
     finally:
         ledger.close()
+    if as_json:
+        show_json({"name": ended.name, "since": ended.since, "lacks_from_before": lasted > LOOK_BACK})
+        return
     hours = LOOK_BACK // timedelta(hours=1)
     click.echo(f"{name} is resumed: what is due of its last {hours} hours is asked for at the next tick.")
     if lasted > LOOK_BACK:

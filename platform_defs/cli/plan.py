@@ -56,7 +56,7 @@ def plan(context: click.Context, against: str, assets: Path | None, as_json: boo
 
     Changes nothing. Against `deployed` it needs a running Backline and knows partitions, senders and times; against a git ref it needs nothing.
     A change breaks if readers, senders or stored rows cannot go on, or if a promise changes: shorter retention, wider access, a personal mark gone.
-    What never held anything may change freely. Exit codes: 0 compatible, 3 breaking, 2 wrong usage, 1 the declarations are not sound.
+    What never held anything may change freely. Exit codes: 0 compatible, 3 breaking, 2 wrong usage, 1 the declarations are not sound, or nothing runs.
 
     \b
     ./backline plan
@@ -245,7 +245,8 @@ def _lines(found: Against, each: Proposal) -> list[str]:
     if view.by_itself:
         lines.append(f"{view.by_itself:,} partitions are built by themselves")
     if view.new > view.by_itself:
-        lines.append(f"{view.new - view.by_itself:,} earlier partitions come into being; they are built when somebody asks: ./backline backfill {each.key}")
+        how = f"once applied, ./backline status --missing {each.key} says how"
+        lines.append(f"{view.new - view.by_itself:,} earlier partitions come into being; they are built when somebody asks: {how}")
     if view.hidden:
         lines.append(f"{view.hidden:,} published partitions are deleted or not shown any more")
     return lines

@@ -54,15 +54,21 @@ def set_secret(name: str) -> None:
 
 
 @secret.command("list")
-def list_secrets() -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_secrets(as_json: bool) -> None:
     """Names of the secrets that are set; never what they hold.
 
     \b
     ./backline secret list
     """
+    from platform_defs.cli.speech import show_json
     from resources.settings import default_home
 
-    for name in sorted(_read(default_home() / "secrets.json")):
+    names = sorted(_read(default_home() / "secrets.json"))
+    if as_json:
+        show_json(names)
+        return
+    for name in names:
         click.echo(name)
 
 

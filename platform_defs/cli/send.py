@@ -78,7 +78,8 @@ def send(type: str, file: Path, as_json: bool) -> None:
         for one in rejected[:_REJECTED_SHOWN]:
             click.echo(f"  line {one['line']}: {one['reason']}: {one['detail']}")
         if len(rejected) > _REJECTED_SHOWN:
-            click.echo(f"  and {len(rejected) - _REJECTED_SHOWN:,} more: ./backline failed list --client {_CLIENT}")
+            client_is = "" if os.environ.get(TOKEN_VARIABLE) else f" --client {_CLIENT}"  # a token may be of any
+            click.echo(f"  and {len(rejected) - _REJECTED_SHOWN:,} more: ./backline failed list{client_is}")
     if rejected:
         click.get_current_context().exit(1)
 

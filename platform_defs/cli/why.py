@@ -28,7 +28,7 @@ def why(endpoint: str, partition: str, as_json: bool) -> None:
 
     \b
     ./backline why charts/skip_rate 2026-10-01T03
-    ./backline why charts/listening_day 2026-10-01 --json
+    ./backline why charts/daily_listeners 2026-10-01 --json
     """
     from platform_defs.cli.live import run_pages, running_settings
     from platform_defs.cli.speech import show_json
