@@ -279,11 +279,11 @@ class SparkEngine:
 
 def _watched(engine: SparkEngine) -> Watch:
     """Watches the engine's server for as long as somebody holds the engine: the watch itself must not keep it."""
-    held = weakref.ref(engine)
+    held, patience = weakref.ref(engine), _WATCH_ANSWER_SECONDS
 
     def answers() -> bool:
         watched = held()
-        return watched is None or watched.alive(_WATCH_ANSWER_SECONDS)
+        return watched is None or watched.alive(patience)
 
     def gone() -> None:
         if (watched := held()) is not None:

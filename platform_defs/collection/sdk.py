@@ -238,8 +238,8 @@ class Client:
                 (one, str(verdict["reason"]), str(verdict["detail"])) for one, verdict in zip(events, verdicts, strict=True) if verdict["status"] == "rejected"
             ]
             refused = {one.seq for one, _, _ in rejected}
+            self.problem = None  # before whoever waits for the end is woken
             self._settle([one for one in events if one.seq not in refused], rejected)
-            self.problem = None
             return None
         if answer.status_code in (400, 413):
             if len(events) == 1:

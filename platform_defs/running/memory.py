@@ -57,6 +57,8 @@ def held(mark: str, supervisor: int) -> dict[str, Held]:
     add(SUPERVISOR, 1, shared_out(supervisor))
     for pid in keeper.marked(mark):
         name, size = _name_of(pid), shared_out(pid)
+        if name is None or not size:  # it has just ended
+            continue
         if name == JAVA and (heap := _heap(pid)):
             add(HEAP, 0, heap)
             size -= heap
@@ -90,11 +92,11 @@ def _heap(pid: int) -> int:
     return total
 
 
-def _name_of(pid: int) -> str:
+def _name_of(pid: int) -> str | None:
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return "others"
+        return None
     prefix = f"{NAME}=".encode()
     return next((each.removeprefix(prefix).decode() for each in variables if each.startswith(prefix)), "others")
 

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
-
 from platform_defs.running.home import wait_until
+from platform_defs.running.run_process import started_at
 from platform_defs.running.supervisor import CHECKOUT
 
 SHARING = """
 import os, pathlib, pytest
+from platform_defs.running.home import wait_until
 HERE = pathlib.Path(__file__).parent
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,8 @@ def test_with(dear, number): ...
 def test_without(number):
     with (HERE / "workers").open("a") as workers:
         workers.write(f"{os.getpid()}\\n")
+    # One worker alone could be through with all of them before the other has begun.
+    assert wait_until(lambda: len(set((HERE / "workers").read_text().split())) == 2, 60)
 """
 LEAVING = """
 import os, pathlib, signal, subprocess, sys
@@ -62,4 +64,4 @@ def test_a_killed_workers_processes_end(tmp_path: Path) -> None:
     done = run(tmp_path, LEAVING, "test_leaving.py")
     assert "crashed while running 'test_leaving.py::test_dies'" in done.stdout
     left = int((tmp_path / "left").read_text())
-    assert wait_until(lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE, 60)
+    assert wait_until(lambda: started_at(left) is None, 60)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,8 +150,7 @@ def test_a_dead_runs_work_is_stopped_before_anything_is_computed(shop: Workshop,
 
     thread = threading.Thread(target=linger)
     thread.start()
-    while not session.client._get_operation_statuses().operation_statuses:  # type: ignore[attr-defined]
-        time.sleep(0.05)
+    assert wait_until(lambda: bool(session.client._get_operation_statuses().operation_statuses), 60)  # type: ignore[attr-defined]
     leases.end_run(dead)
     assert shop.build(plays, H0)[H0].outcome == "published"
     thread.join(30)
@@ -381,8 +379,7 @@ def test_a_cancelled_run_stops_all_its_builds_and_tells_nobody(shop: Workshop, p
         def computing() -> int:
             return sum(status.state == status.OPERATION_STATE_RUNNING for status in client._get_operation_statuses().operation_statuses)
 
-        while computing() < len(works):
-            time.sleep(0.05)
+        assert wait_until(lambda: computing() == len(works), 60)
         overlap.close()
         asked.join(30)
         assert not asked.is_alive()

@@ -81,7 +81,10 @@ def processes() -> list[psutil.Process]:
 
 def ended(process: psutil.Process) -> bool:
     """Also one that nobody has waited for yet: that is its new parent's matter."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return True
 
 
 def is_asked() -> bool:

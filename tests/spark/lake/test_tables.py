@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -146,13 +147,15 @@ def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake
 def test_what_is_staged_beside_large_writers_has_less_room_and_is_written(spark: SparkSession, tmp_path: Path) -> None:
     """Parquet shares a heap among all open writers: the smallest must not fail for it, whoever else writes."""
     slow = "id + length(coalesce(java_method('java.lang.Thread', 'sleep', 500L), '')) AS id"
-    large = spark.range(8).coalesce(1).selectExpr(slow).write.option("parquet.block.size", 1 << 40)
+    large = spark.range(600).coalesce(1).selectExpr(slow).write.option("parquet.block.size", 1 << 40)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(large.parquet, str(tmp_path / "large"))
         assert wait_until(lambda: done.done() or any((tmp_path / "large").rglob("*.parquet")), 60)
         staged_writer(spark.range(3)).parquet(str(tmp_path / "small"))
         assert not done.done(), "nothing was written beside it"
-        done.result()
+        spark.interruptAll()
+        with pytest.raises(PySparkException):
+            done.result()
     assert spark.read.parquet(str(tmp_path / "small")).count() == 3
 
 

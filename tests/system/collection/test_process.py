@@ -83,7 +83,8 @@ def test_killed_under_load_nothing_acknowledged_is_lost(folder: Path) -> None:
             def send(worker: int, life: int = life, url: str = url, enough: threading.Event = enough) -> None:
                 nonlocal refused
                 number = 0
-                with httpx.Client(headers={"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}) as http:
+                headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}
+                with httpx.Client(headers=headers, timeout=60) as http:
                     while True:
                         number += 1
                         events = [played(n, id=f"{life}-{worker}-{number}-{n}", at=now()) for n in range(100)] + [played(0, id="")]
@@ -124,7 +125,7 @@ def test_told_to_end_it_answers_seals_and_deregisters(folder: Path, number: int)
     token = add_client(folder / "clients.json", "web")
     with process(folder) as (collector, url):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents-batch+json"}
-        assert httpx.post(f"{url}/events", content=encoded([played(1, at=now())]), headers=headers).status_code == 202
+        assert httpx.post(f"{url}/events", content=encoded([played(1, at=now())]), headers=headers, timeout=60).status_code == 202
         collector.send_signal(number)
         assert collector.wait(60) == 0
     assert [line["id"] for line in sealed_lines(folder / "landing")] == ["e1"]

@@ -17,6 +17,7 @@ from platform_defs.cli.services import collector_problems
 from platform_defs.collection.disk import Disk
 from platform_defs.collection.failed import FailedEvent, FailedLog
 from platform_defs.collection.tokens import add_client
+from platform_defs.running.home import wait_until
 from resources.settings import Settings
 from tests.fixtures.collecting import CONTRACTS, PLAYED, RATED, Running, encoded, manifests, played, rated, running
 
@@ -78,7 +79,7 @@ def test_a_body_that_is_no_events_is_answered_400_and_kept_whole(collector: Runn
 
 
 def in_flight(one: Running) -> int:
-    return int(httpx.get(f"{one.url}/healthz").json()["in_flight_bytes"])
+    return int(httpx.get(f"{one.url}/healthz", timeout=60).json()["in_flight_bytes"])
 
 
 def test_not_an_array_says_so(collector: Running) -> None:
@@ -99,7 +100,7 @@ def test_invalid_utf8_in_one_event_costs_that_event(collector: Running) -> None:
 
 def test_no_or_a_wrong_token_is_answered_401_and_nothing_is_kept(collector: Running) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {collector.token}"}):
-        answer = httpx.post(f"{collector.url}/events", content=encoded([played(1)]), headers={"Content-Type": BATCH, **headers})
+        answer = httpx.post(f"{collector.url}/events", content=encoded([played(1)]), headers={"Content-Type": BATCH, **headers}, timeout=60)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
     assert collector.seal() == []
@@ -125,7 +126,7 @@ def test_a_body_over_the_limit_is_answered_413_and_noted_without_its_bytes(colle
         yield from (body[start : start + 65536] for start in range(0, 6_000_000, 65536))
 
     headers = {"Authorization": f"Bearer {collector.token}", "Content-Type": BATCH}
-    assert httpx.post(f"{collector.url}/events", content=chunks(), headers=headers).status_code == 413
+    assert httpx.post(f"{collector.url}/events", content=chunks(), headers=headers, timeout=60).status_code == 413
     kept = failed(collector)
     assert [(one.reason, one.body) for one in kept] == [("too_large", None)] * 2
     assert kept[0].size == len(body)
@@ -156,7 +157,7 @@ def test_no_value_leaves_but_to_landing(collector: Running, caplog: pytest.LogCa
     assert len(failed(collector)) == len(events) + 1
     assert "canary" not in caplog.text
     assert "canary" not in str(manifests(collector.config.landing))
-    assert "canary" not in httpx.get(f"{collector.url}/healthz").text
+    assert "canary" not in httpx.get(f"{collector.url}/healthz", timeout=60).text
     assert not [path for path in collector.config.spool.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
 
 
@@ -175,7 +176,7 @@ def test_before_the_contracts_were_ever_read_nothing_is_refused_for_good(tmp_pat
     with running(tmp_path, registry=away) as one:
         answer = one.post([played(1)])
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-        assert httpx.get(f"{one.url}/healthz").status_code == 503
+        assert httpx.get(f"{one.url}/healthz", timeout=60).status_code == 503
         assert failed(one) == []
 
 
@@ -195,11 +196,14 @@ def test_a_full_disk_is_answered_503_and_nothing_is_acknowledged(tmp_path: Path)
         for _ in range(2):
             answer = one.post([played(1)])
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        (said,) = collector_problems(Settings.model_construct(collector_url=one.url))  # what `status` opens with
+        where, told = Settings.model_construct(collector_url=one.url), list[str]()
+        assert wait_until(lambda: bool(told.extend(collector_problems(where)) or told), 60)  # what `status` opens with
+        (said,) = told
         assert "No space left on device: events are refused with 503" in said
         disk.full = False
         assert one.post([played(2)]).status_code == 202
-        assert collector_problems(Settings.model_construct(collector_url=one.url)) == []
+        assert httpx.get(f"{one.url}/healthz", timeout=60).status_code == 200
+        assert collector_problems(where) == []
         assert [line["id"] for line in one.seal()] == ["e2"]
 
 
@@ -211,15 +215,13 @@ def test_too_much_under_way_is_answered_with_retry_after(tmp_path: Path) -> None
             head = f"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: {BATCH}\r\nContent-Length: {size}\r\n\r\n["
             connection.sendall(head.encode())
             held.append(connection)
-        while in_flight(one) < 8_500:  # until both heads are read
-            pass
+        assert wait_until(lambda: in_flight(one) >= 8_500, 60)  # both heads are read
         body = encoded([played(1)]) + b" " * 1_200
         assert (one.post(body).status_code, one.post(body + b" " * 1_000).status_code) == (429, 503)
         assert one.post(body).headers["retry-after"] == "1"
         for connection in held:
             connection.close()
-        while in_flight(one):
-            pass
+        assert wait_until(lambda: not in_flight(one), 60)
         assert one.post(body).status_code == 202
 
 
@@ -240,13 +242,13 @@ def test_many_senders_at_once_lose_nothing(collector: Running) -> None:
 
 def test_the_schema_of_a_type(collector: Running) -> None:
     headers = {"Authorization": f"Bearer {collector.token}"}
-    schema = httpx.get(f"{collector.url}/schemas/{PLAYED.key}", headers=headers)
+    schema = httpx.get(f"{collector.url}/schemas/{PLAYED.key}", headers=headers, timeout=60)
     assert schema.headers["content-type"] == "application/schema+json"
     assert schema.json()["properties"]["ms_played"]["maximum"] == 86_400_000
-    assert httpx.get(f"{collector.url}/schemas/no/such", headers=headers).status_code == 404
-    assert httpx.get(f"{collector.url}/schemas/{PLAYED.key}").status_code == 401
+    assert httpx.get(f"{collector.url}/schemas/no/such", headers=headers, timeout=60).status_code == 404
+    assert httpx.get(f"{collector.url}/schemas/{PLAYED.key}", timeout=60).status_code == 401
 
 
 def test_health(collector: Running) -> None:
-    said = httpx.get(f"{collector.url}/healthz").json()
+    said = httpx.get(f"{collector.url}/healthz", timeout=60).json()
     assert (said["status"], said["types"], said["unrecorded_seals"], said["receiver"]) == ("ok", len(CONTRACTS), 0, collector.collector.receiver)

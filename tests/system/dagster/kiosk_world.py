@@ -157,7 +157,8 @@ class World:
             headers={
                 "Authorization": f"Bearer {add_client(settings.home / 'clients.json', CLIENT)}",
                 "Content-Type": "application/cloudevents-batch+json",
-            }
+            },
+            timeout=60,
         )
 
     def play(self) -> None:

@@ -225,7 +225,7 @@ def test_late_rows_rebuild_their_hour_and_what_stands_on_it(platform: Platform) 
         (day,) = platform.ledger.partitions.published(ROYALTIES_DAY, ["2024-10-07"]).values()
         return day.changed_at is not None and day.first_built_at is not None and day.changed_at > day.first_built_at
 
-    until(rebuilt, 240, "the wave reaches the day")
+    until(rebuilt, 600, "the wave reaches the day")
     owed = [row for row in platform.rows(ROYALTIES, "hour", "track_id", "owed") if row[1] == TRACKS[1] and row[0] in (hour, "2024-10-07T10")]
     assert sorted(owed) == [(hour, TRACKS[1], "3"), ("2024-10-07T10", TRACKS[1], "3")]
     after = platform.ledger.partitions.published(PLAYED, keys_between("2024-10-07T00", "2024-10-07T23"))

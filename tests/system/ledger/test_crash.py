@@ -48,12 +48,20 @@ def crash(server: EmbeddedPostgres) -> Crash:
         except DBAPIError:
             return False
 
+    def broken(connection: sa.Connection) -> bool:
+        try:
+            connection.execute(sa.text("SELECT 1"))
+        except DBAPIError:
+            return True
+        return False
+
     def crash() -> None:
         engine = sa.create_engine(server.uri("ledger"), poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-            os.kill(pid, signal.SIGKILL)
-            connection.invalidate()
+        with engine.connect() as killed, engine.connect() as other:
+            os.kill(killed.execute(sa.text("SELECT pg_backend_pid()")).scalar_one(), signal.SIGKILL)
+            assert wait_until(lambda: broken(other), 60)
+            killed.invalidate()
+            other.invalidate()
         assert wait_until(answers, 60)
 
     return crash

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_defs.lake.engine import EngineError
+from platform_defs.running.home import wait_until
 from platform_defs.running.processes import Children, Spec
 from platform_defs.running.recycling import Limits, Recycler, resident, size
 from platform_defs.running.services import SPARK
@@ -105,14 +106,18 @@ def test_who_waits_to_be_alone_lets_nobody_new_before_him(tmp_path: Path, monkey
     thread = threading.Thread(target=restart)
     thread.start()
     monkeypatch.setattr(spark_use, "_RESTART_SECONDS", 0.0)
-    refused = False
-    while not refused:  # as soon as the other waits, its gate is closed
+
+    def refused() -> bool:
         late = ServerUse(tmp_path)
         try:
             late.begin()
         except EngineError:
-            refused = True
-        late.end()
+            return True
+        finally:
+            late.end()
+        return False
+
+    assert wait_until(refused, 60)  # as soon as the other waits, its gate is closed
     assert not got.is_set()
     first.end()
     thread.join(PATIENCE)
