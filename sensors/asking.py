@@ -20,9 +20,9 @@ from platform_defs.ledger.ledger import Ledger
 from platform_defs.ledger.requests import DIED, Request
 from platform_defs.ledger.standing import Standings
 from platform_defs.planning.gaps import Graph
-from platform_defs.planning.requests import Room, plan_tick
+from platform_defs.planning.requests import Room, plan_requests, plan_tick
 from platform_defs.planning.states import Decision
-from sensors.deaths import died, told_of_deaths
+from sensors.deaths import after_deaths, died
 from sensors.run_tags import REQUEST, PlannedTrigger, planned_tags
 
 OpenLedger = Callable[[], Ledger]
@@ -31,6 +31,8 @@ OpenLake = Callable[[], Lake]
 # A request without a run after this long was lost with the tick that opened it: it is asked for anew. While Dagster knows a queued or running run of it,
 # however old, it stays.
 LOST_AFTER = timedelta(minutes=5)
+# Runs of one partition each, beside a tick's others; what is left comes with the ticks after.
+_ALONE = 20
 
 
 class Knowledge:
@@ -90,10 +92,8 @@ def settle(ledger: Ledger, instance: dg.DagsterInstance) -> int:
             if request.run_id != run.run_id:
                 ledger.requests.started(request.id, run.run_id)
         elif request.id not in live:
-            if request.run_id is None:
-                ledger.requests.started(request.id, run.run_id)
             # A request may have been run again by a person: it is closed when no run of it is live.
-            closed += ledger.requests.close(request.id, DIED if died(run) else run.status.value.lower())
+            closed += ledger.requests.close(request.id, DIED if died(run) else run.status.value.lower(), run.run_id)
     return closed + len(ledger.requests.expire(live))
 
 
@@ -103,8 +103,10 @@ def ask(ledger: Ledger, graph: Graph, decisions: Iterable[Decision], domain: str
     Decisions that ask for nothing say what lies between: see `plan_tick`.
     """
     mine = [each for each in decisions if graph.contracts[each.endpoint].domain == domain and graph.contracts[each.endpoint].cadence in cadences]
-    mine = told_of_deaths(ledger, graph.contracts, mine)
-    return ledger.requests.add(plan_tick(mine, graph.contracts, graph.level, room or Room()), LOST_AFTER)
+    rest, alone = after_deaths(ledger, graph.contracts, domain, mine)
+    plans = plan_tick(rest, graph.contracts, graph.level, room or Room())
+    plans += [plan for each in alone[:_ALONE] for plan in plan_requests([each], graph.contracts, graph.level)]
+    return ledger.requests.add(plans, LOST_AFTER)
 
 
 def run_request(request: Request, trigger: PlannedTrigger) -> dg.RunRequest:

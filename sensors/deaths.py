@@ -1,5 +1,6 @@
-"""Runs that end without a word on what they were asked for: killed, or out of memory. One is asked for again at once; of the next one what it was asked for
-has failed, is tried again as what failed is, and in the end is stuck. Else such a partition would kill a run a minute, and nobody would hear of it.
+"""Runs that end without a word on what they were asked for: killed, out of memory, or never begun. One is asked for again as it was. After two in a row each
+partition gets a run of its own, and what that one dies of has failed: it is tried again as what failed is, and in the end is stuck. Else a partition that
+kills its run would do so every minute, and nobody would hear of it.
 """
 
 from __future__ import annotations
@@ -16,43 +17,51 @@ from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.ledger.requests import Death
 from platform_defs.planning.states import Decision
 
-# Dagster's tag on a run that failed: of one whose steps said so themselves it is this.
-_REASON, _BY_A_STEP = "dagster/failure_reason", "STEP_FAILURE"
+# Dagster's tag on a run that failed. These say themselves what happened: one of its steps failed, or it was told to end, as where Backline stops.
+_REASON, _SAID = "dagster/failure_reason", frozenset({"STEP_FAILURE", "UNEXPECTED_TERMINATION"})
 # The last pause of what failed is an hour: two deaths with it between them are still two in a row.
 _IN_A_ROW = timedelta(hours=3)
 
 
 def died(run: dg.DagsterRun) -> bool:
-    """Whether a run that has ended failed without one of its steps having failed."""
-    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_REASON) != _BY_A_STEP
+    """Whether a run that has ended failed without having said why."""
+    return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(_REASON) not in _SAID
 
 
-def told_of_deaths(ledger: Ledger, contracts: Mapping[str, Contract], decisions: Sequence[Decision]) -> list[Decision]:
-    """The decisions without those that ask for what two runs in a row died of: the ledger is told that it has failed, and when it is tried again."""
+def after_deaths(ledger: Ledger, contracts: Mapping[str, Contract], domain: str, decisions: Sequence[Decision]) -> tuple[list[Decision], list[Decision]]:
+    """The decisions on a domain, apart: to be asked for as ever; and to be asked for each in a run of its own.
+
+    Those whose own run died are in neither: the ledger is told that they failed, and so when they are tried again.
+    """
     asked = {(each.endpoint, each.partition): each for each in decisions if each.ask}
     if not asked:
-        return list(decisions)
-    now = ledger.store.clock()
-    killed = _killed(ledger.requests.deaths(now - _IN_A_ROW), asked)
-    for run_id in dict.fromkeys(killed.values()):
-        told = [_outcome(asked[place], contracts[place[0]], run_id) for place, by in killed.items() if by == run_id]
-        ledger.partitions.record(told, RunInfo(run_id, "schedule", now, now))
-    return [each for each in decisions if not (each.ask and (each.endpoint, each.partition) in killed)]
+        return list(decisions), []
+    deaths = _in_a_row(ledger, asked, ledger.requests.deaths(domain, ledger.store.clock() - _IN_A_ROW))
+    failed = {place: mine[-1] for place, mine in deaths.items() if mine[-1].alone}
+    for run_id, at in {death.run_id: death.at for death in failed.values()}.items():
+        told = [_outcome(asked[place], contracts[place[0]], run_id) for place, death in failed.items() if death.run_id == run_id]
+        ledger.partitions.record(told, RunInfo(run_id, "schedule", at, at))  # at its own instant: told by two ticks at once it counts once
+    rest = [each for each in decisions if not each.ask or (each.endpoint, each.partition) not in deaths]
+    return rest, [asked[place] for place in deaths if place not in failed]
 
 
-def _killed(deaths: Sequence[Death], asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Of these partitions, those that two runs died of; the later of the two."""
+def _in_a_row(ledger: Ledger, asked: Iterable[tuple[str, str]], deaths: Sequence[Death]) -> dict[tuple[str, str], list[Death]]:
+    """Of these partitions, those that runs died of at least twice since they were last found good; the deaths of each, oldest first."""
     by_endpoint: dict[str, list[Death]] = {}
     for death in deaths:
         by_endpoint.setdefault(death.endpoint, []).append(death)
-    found = dict[tuple[str, str], str]()
+    found: dict[tuple[str, str], list[Death]] = {}
     for endpoint, partition in asked:
-        mine = [each for each in by_endpoint.get(endpoint, ()) if index_of(each.first) <= index_of(partition) <= index_of(each.last)]
-        if len(mine) > 1:
-            found[endpoint, partition] = mine[-1].run_id
+        if len(mine := [each for each in by_endpoint.get(endpoint, ()) if index_of(each.first) <= index_of(partition) <= index_of(each.last)]) > 1:
+            found[endpoint, partition] = mine
+    for endpoint in {endpoint for endpoint, _ in found}:
+        for partition, good in ledger.partitions.published(endpoint, [key for of, key in found if of == endpoint]).items():
+            left = [death for death in found.pop((endpoint, partition)) if good.seen_at is None or death.asked > good.seen_at]
+            if len(left) > 1:
+                found[endpoint, partition] = left
     return found
 
 
 def _outcome(decision: Decision, contract: Contract, run_id: str) -> Outcome:
-    reason = f"run {run_id} ended without a word, and so did the one before it: killed, or memory ran out. See `backline logs {run_id}`"
+    reason = f"run {run_id} ended without a word, and so did the one before it: killed, out of memory, or never begun. See `backline logs {run_id}`"
     return Outcome(decision.endpoint, decision.partition, "failed", reason=reason, kind="interrupted", inputs=decision.inputs, code=contract.code_version)

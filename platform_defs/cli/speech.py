@@ -43,9 +43,9 @@ def foreseen(error: BaseException) -> str | None:
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if kinds & _FORESEEN:
         return str(error)
-    if kinds & _NO_POSTGRES:
+    if kinds & _NO_POSTGRES or getattr(error, "connection_invalidated", False):
         why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        return f"Postgres does not answer ({why}). What is the matter with it: ./backline status, ./backline logs postgres"
+        return f"Postgres could not be asked ({why}). What is the matter with it: ./backline status, ./backline logs postgres"
     return None
 
 

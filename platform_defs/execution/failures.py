@@ -73,7 +73,8 @@ class Blame:
         if kind is FailureKind.DISK:
             return self.disk(key, error)
         if kind is FailureKind.ENGINE:
-            return self._make(kind, key, f"Spark failed: {said}", "It is tried again by itself; see `backline status` and Spark's log", detail)
+            whose = "Spark" if isinstance(error, PySparkException | grpc.RpcError | EngineError) else "a service of the platform"
+            return self._make(kind, key, f"{whose} failed: {said}", "It is tried again by itself; see `backline status` and that service's log", detail)
         return self._make(kind, key, f"it raised {said}", "Mend the function, run its test, and save: only new code or new input helps", detail)
 
     def not_a_frame(self, key: str, got: object) -> Failure:
@@ -171,10 +172,10 @@ class Blame:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """Whose an error is: of a disk, of a session that was interrupted, of an engine or the vault in trouble, or of the code that was run."""
+    """Whose an error is: of a disk, of a session that was interrupted, of an engine, Postgres or the vault in trouble, or of the code that was run."""
     if disk_words(error) is not None:
         return FailureKind.DISK
-    if isinstance(error, grpc.RpcError | EngineError | NotCommitted | TurnTaken | VaultUnavailable | WorkerGone):
+    if isinstance(error, grpc.RpcError | EngineError | NotCommitted | TurnTaken | VaultUnavailable | WorkerGone | PoolTimeout) or _of_postgres(error):
         return FailureKind.ENGINE
     if not isinstance(error, PySparkException):
         return FailureKind.RAISED
@@ -188,13 +189,18 @@ def kind_of(error: BaseException) -> FailureKind:
     return FailureKind.RAISED
 
 
+def _of_postgres(error: BaseException) -> bool:
+    """Whether a Postgres was not there, went away or had no room: one that ends in the midst of a statement is told by a plain DatabaseError."""
+    if not isinstance(error, DBAPIError) or not type(error.orig).__module__.startswith("psycopg2"):  # other databases call more than that operational
+        return False
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
 def _of_storage(error: BaseException) -> bool:
-    """Whether an error that nobody else is blamed for comes from where tables and the ledger lie."""
+    """Whether an error that nobody else is blamed for comes from where tables lie."""
     if isinstance(error, PySparkException):
         return not isinstance(error, AnalysisException)
-    if isinstance(error, DBAPIError):  # one that ends in the midst of a statement is no OperationalError
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-    return isinstance(error, OSError | PoolTimeout)
+    return isinstance(error, OSError)
 
 
 def disk_words(error: BaseException) -> str | None:

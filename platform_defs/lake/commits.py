@@ -97,17 +97,22 @@ def take_back(path: str, brought: Iterable[DataFile]) -> None:
 
 
 def drop(path: str, column: str, before: str, said: str) -> bool:
-    """Leaves nothing of the partitions before this one, in one commit; whether there was one. Raises as `replace`."""
+    """Leaves nothing of the partitions before this one, in one commit that is on the disk; whether there was one. Raises as `replace`."""
     from deltalake import DeltaTable
 
     with _told(path):
         held = {each[column] for each in DeltaTable(path).partitions()}
     keys = sorted(key for key in held if key < before)
-    return bool(keys) and replace(path, column, keys, (), said)
+    if not keys or not replace(path, column, keys, (), said):
+        return False
+    delta_log.settle(path)
+    return True
 
 
 def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataFile], said: str) -> bool:
-    """Makes these files all that the partitions hold, in one commit that is on the disk; whether there was one: nothing in place of nothing needs none.
+    """Makes these files all that the partitions hold, in one commit; whether there was one: nothing in place of nothing needs none.
+
+    It may still be lost with the power: see `delta_log.settle`.
 
     Called while nobody else commits to the table.
 
@@ -130,7 +135,6 @@ def replace(path: str, column: str, keys: Sequence[str], brought: Sequence[DataF
         # Without a second try: it would not see that somebody filled the same partition meanwhile.
         properties = CommitProperties(custom_metadata={"userMetadata": said}, max_commit_retries=0)
         table.create_write_transaction(adds, "overwrite", table.schema(), [column], which, commit_properties=properties)
-        delta_log.settle(path, table.version() + 1)
     return True
 
 
@@ -142,6 +146,8 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         words = f"{path}: {_COLOURS.sub('', str(error))}"
         if isinstance(error, CommitFailedError):
             raise Disturbed(words) from error

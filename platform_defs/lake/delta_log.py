@@ -15,6 +15,7 @@ from typing import Any
 
 from platform_defs.lake.files import files_of
 
+_LAST_CHECKPOINT = "_last_checkpoint"
 _COMMIT = re.compile(r"(\d{20})\.json")
 
 
@@ -115,9 +116,16 @@ def undropped(path: str, keys: Iterable[str]) -> set[str]:
     return found | left
 
 
-def settle(path: str, version: int) -> None:
-    """Returns once that commit outlasts a power cut; neither deltalake nor Spark's log store waits for the disk."""
-    files_of(path).settle([f"{path}/_delta_log/{version:020d}.json", f"{path}/_delta_log"])
+def settle(path: str, since: int | None = None) -> None:
+    """Returns once the table's commits later than version `since` (None: its newest) outlast a power cut, with the checkpoints that deltalake makes on the way.
+
+    Neither deltalake nor Spark's log store waits for the disk. Of a checkpoint the name alone would be there, and the table could not be read.
+    """
+    log, versions = f"{path}/_delta_log", _versions(path)
+    later = [version for version in versions if version > since] if since is not None else versions[-1:]
+    wanted = {_LAST_CHECKPOINT, *(f"{version:020d}{kind}" for version in later for kind in (".json", ".checkpoint.parquet"))}
+    files = files_of(path)
+    files.settle([*(f"{log}/{name}" for name in files.names(log) if name in wanted), log])
 
 
 def signature(**said: Any) -> str:

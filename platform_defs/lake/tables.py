@@ -62,28 +62,21 @@ def ensure_table(session: SparkSession, lake: Lake, contract: Contract) -> list[
     done = []
     for lane in lanes_of(contract):
         path = lake.lane(contract.key, lane)
-        layout = _layout(contract, lane)
-        if delta_log.newest(path) is None:
+        layout, before = _layout(contract, lane), delta_log.newest(path)
+        if before is None:
             with _signed(session, delta_log.signature(apply=layout)):
                 session.sql(_create_ddl(contract, lane, path, layout)).collect()
-            _settle(path)
+            files_of(path).settle([path, str(Path(path).parent)])
+            delta_log.settle(path)
             done.append(f"{contract.table}: made {'its table' if lane == 'table' else 'its ' + lane + ' rows'}")
         elif session.sql(f"SHOW TBLPROPERTIES delta.{name(path)} ({text(_LAYOUT)})").collect()[0]["value"] != layout:
             changes = _changes(session, contract, lane, path)
             with _signed(session, delta_log.signature(apply=layout)):
                 for statement in [*changes, _properties_ddl(contract, path, layout)]:  # the layout last: a crash before it means all of it again
                     session.sql(statement).collect()
-            _settle(path)
+            delta_log.settle(path, before)
             done.append(f"{contract.table}: changed {'its table' if lane == 'table' else 'its ' + lane + ' rows'} ({len(changes)} statements)")
     return done
-
-
-def _settle(path: str) -> None:
-    """Returns once the table's newest commit, and the table, outlast a power cut."""
-    version = delta_log.newest(path)
-    if version is not None:
-        delta_log.settle(path, version)
-        files_of(path).settle([path, str(Path(path).parent)])
 
 
 def head_version(path: str) -> int | None:
@@ -127,7 +120,8 @@ def publish(
         turn: held around each try: keeps everybody else from the table (`ledger.turns`).
 
     Raises:
-        NoTable, PartitionKeyError, NotOfTable, NotCommitted (Disturbed time and again), OSError, what `before_commit` raises: nothing was published.
+        NoTable, PartitionKeyError, NotOfTable, NotCommitted (Disturbed time and again), OSError, what `before_commit` raises: nothing was published; after an
+        OSError it may be there, and be gone after a power cut.
     """
     path, column = lake.lane(contract.key, lane), partition_column(contract.cadence)
     _check_keys(keys, column, path)
@@ -159,6 +153,8 @@ def publish(
             version = _committed(path, before, said) if committed else delta_log.newest(path)
             if version is None:
                 raise NotCommitted(f"{path}: the commit of run {run_id} is not in the table's log any more; did something else than Backline write to it?")
+            if committed:
+                delta_log.settle(path, version - 1)  # else nobody may say that it is published, though it can be seen
             return Commit(version, committed, sum(each.rows for each in brought), sum(each.size for each in brought), tries)
         raise AssertionError("unreachable")
     finally:

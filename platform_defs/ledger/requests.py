@@ -15,7 +15,7 @@ from sqlalchemy import Row, insert, text
 from platform_defs.contracts.contract import Tier
 from platform_defs.contracts.partitions import Cadence, index_of, key_at
 from platform_defs.ledger import schema
-from platform_defs.ledger.store import Lock, Store
+from platform_defs.ledger.store import Lock, Store, day_of_instant
 from platform_defs.planning.requests import RunRequestPlan
 
 _TABLE = schema.requests
@@ -53,13 +53,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Death:
-    """A run that was asked for partitions of an endpoint and ended without a word on any of them: killed, or out of memory."""
+    """A run that was asked for partitions of an endpoint and ended without a word on any of them.
+
+    Attributes:
+        asked: when it was asked for them. at: when its end was seen. alone: it was asked for one partition and no more.
+    """
 
     endpoint: str
     first: str
     last: str
     run_id: str
+    asked: datetime
     at: datetime
+    alone: bool
 
 
 # The outcome of a request whose run did.
@@ -112,22 +118,33 @@ class Requests:
         with self._store.transaction() as connection:
             connection.execute(text("UPDATE requests SET run_id = :run WHERE id = :id"), {"run": run_id, "id": request_id})
 
-    def close(self, request_id: int, outcome: str = "done") -> bool:
-        """Closes a request when its run has ended; False if it was closed before."""
+    def close(self, request_id: int, outcome: str = "done", run_id: str | None = None) -> bool:
+        """Closes a request when its run has ended; False if it was closed before. `run_id`: which, if nobody said so while it went on."""
+        statement = text("UPDATE requests SET closed_at = :at, outcome = :outcome, run_id = COALESCE(run_id, :run) WHERE id = :id AND closed_at IS NULL")
         with self._store.transaction() as connection:
-            statement = text("UPDATE requests SET closed_at = :at, outcome = :outcome WHERE id = :id AND closed_at IS NULL")
-            return connection.execute(statement, {"at": self._store.clock(), "outcome": outcome, "id": request_id}).rowcount == 1
+            given = {"at": self._store.clock(), "outcome": outcome, "id": request_id, "run": run_id}
+            return connection.execute(statement, given).rowcount == 1
 
-    def deaths(self, since: datetime) -> list[Death]:
-        """What ended so since then, oldest first. A run that said anything of an endpoint (`attempts`) did not, as far as that endpoint goes."""
+    def deaths(self, domain: str, since: datetime) -> list[Death]:
+        """What ended so in a domain since then, oldest first, of the code in force now.
+
+        A run that said anything of an endpoint (`attempts`) did not, as far as that endpoint goes.
+        """
         query = text(
-            "SELECT e.key, r.cadence, r.first, r.last, r.run_id, r.closed_at FROM requests r JOIN endpoints e ON e.id = ANY(r.endpoints) "
-            "WHERE r.outcome = :died AND r.closed_at > :since AND r.run_id IS NOT NULL AND NOT EXISTS "
-            "(SELECT FROM attempts a JOIN runs u ON u.id = a.run WHERE u.run_id = r.run_id AND a.endpoint_id = e.id) ORDER BY r.closed_at, r.id, e.key"
+            "SELECT e.key, r.cadence, r.first, r.last, r.run_id, r.requested_at, r.closed_at, cardinality(r.endpoints) = 1 AND r.first = r.last AS alone "
+            "FROM requests r JOIN endpoints e ON e.id = ANY(r.endpoints) "
+            "WHERE r.outcome = :died AND r.domain = :domain AND r.closed_at > :since AND r.run_id IS NOT NULL "
+            "AND r.requested_at >= (SELECT max(h.applied_at) FROM contract_history h WHERE h.endpoint_id = e.id) AND NOT EXISTS "
+            "(SELECT FROM attempts a JOIN runs u ON u.id = a.run WHERE u.run_id = r.run_id AND a.endpoint_id = e.id AND a.day >= :day) "
+            "ORDER BY r.closed_at, r.id, e.key"
         )
+        given = {"died": DIED, "domain": domain, "since": since, "day": day_of_instant(since) - 1}
         with self._store.engine.connect() as connection:
-            rows = connection.execute(query, {"died": DIED, "since": since}).all()
-        return [Death(row.key, key_at(row.cadence, row.first), key_at(row.cadence, row.last), row.run_id, row.closed_at) for row in rows]
+            rows = connection.execute(query, given).all()
+        return [
+            Death(row.key, key_at(row.cadence, row.first), key_at(row.cadence, row.last), row.run_id, row.requested_at, row.closed_at, row.alone)
+            for row in rows
+        ]
 
     def expire(self, live: Collection[int]) -> list[Request]:
         """Closes as `expired` what is past its time, except requests in `live`: those Dagster knows a queued or running run for."""

@@ -263,6 +263,7 @@ requests = Table(
     Column("outcome", Text),
     Index("requests_open", "id", postgresql_where=text("closed_at IS NULL")),
     Index("requests_closed", "closed_at"),
+    Index("requests_died", "domain", "closed_at", postgresql_where=text("outcome = 'died'")),  # looked for at each tick of each domain, and mostly none
 )
 chores = Table(  # what must be done once a day, by whoever comes first
     "chores",

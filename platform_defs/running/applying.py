@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 # Making a table is waiting for small commits: four at a time are done in a third of the time.
 _TABLE_THREADS = 4
 _SPARK_SECONDS = 300.0
-# 2,000 assets load in 5 s, ten times that on a busy machine.
+# Of one domain: 2,000 assets load in 5 s, ten times that on a busy machine.
 _LOAD_SECONDS = 120.0
 
 
@@ -131,12 +131,12 @@ def load(assets: Path, home: Path) -> Written:
     copies = {folder.name: snapshot(home, assets, folder.name) for folder in folders}
     problems: list[ContractError] = []
     contracts: dict[str, tuple[Contract, ...]] = {}
-    with _in_time(home):
-        for domain, copy in copies.items():
-            try:
+    for domain, copy in copies.items():
+        try:
+            with _in_time(home, domain):
                 contracts[domain] = load_domain(copy.folder).contracts
-            except ContractErrors as errors:
-                problems += errors.errors
+        except ContractErrors as errors:
+            problems += errors.errors
     if not problems:  # a domain that did not load would be missing everywhere
         try:
             resolve((one for domain in contracts.values() for one in domain), {})
@@ -307,9 +307,9 @@ def alone(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _in_time(home: Path) -> Iterator[None]:
+def _in_time(home: Path, domain: str) -> Iterator[None]:
     """Whoever saves a mended file must not wait for one that hangs. An import that waits inside a library is ended by nothing less than the process."""
-    timer = threading.Timer(_LOAD_SECONDS, _give_up, (threading.get_ident(), home))
+    timer = threading.Timer(_LOAD_SECONDS, _give_up, (threading.get_ident(), home, domain))
     timer.daemon = True
     timer.start()
     try:
@@ -318,12 +318,12 @@ def _in_time(home: Path) -> Iterator[None]:
         timer.cancel()
 
 
-def _give_up(thread: int, home: Path) -> None:
+def _give_up(thread: int, home: Path, domain: str) -> None:
     """Says where the loading thread is in an author's file, and ends the process."""
     copies = (home / "applied").resolve()  # as the loader names files
     frames = traceback.walk_stack(sys._current_frames()[thread])
     at = next((f": it was at {short(file)}:{line}" for frame, line in frames if Path(file := frame.f_code.co_filename).is_relative_to(copies)), "")
-    words = f"Nothing was applied: assets/ did not load within {_LOAD_SECONDS / 60:.0f} minutes{at}"
+    words = f"Nothing was applied: assets/{domain} did not load within {_LOAD_SECONDS / 60:.0f} minutes{at}"
     sys.stderr.write(f"Error: {words}.\nFiles are imported to learn what they declare: move what waits or computes there into the function.\n")
     sys.stderr.flush()
     os._exit(1)

@@ -24,9 +24,6 @@ from resources.settings import Settings
 
 _LOOK_SECONDS = 0.5
 _IGNORED = frozenset({"__pycache__", "contracts.json"})
-# Loading ends within 2 min (see applying), Spark may take 5 to start, and changing the tables of thousands of datasets some more: an apply that takes this
-# long hangs, and no saved file is looked at meanwhile.
-_APPLY_SECONDS = 1800.0
 # A start that fails costs 2 to 4 s of a core. Mostly the code is at fault, and the next save is tried at once.
 _START_PAUSES = (1.0, 5.0, 20.0, 60.0)
 # The web server is away for seconds when it is started again.
@@ -86,7 +83,7 @@ class Locations:
         """Applies what is in the assets folder now; None if that succeeded, else what was said against it, which `status` tells until one succeeds."""
         command = (sys.executable, "-m", "platform_defs.cli", "apply", "--quiet", "--assets", str(self._settings.assets))
         try:
-            code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}), _APPLY_SECONDS)
+            code, words = self._children.run(Spec("apply", command, environment={"BACKLINE_HOME": str(self._settings.home)}))
         except ChildFailed as error:
             code, words = 1, str(error)
         if code == 0:
@@ -105,8 +102,8 @@ class Locations:
             home = self._settings.home
             wanted = {domain: copy.digest for domain in applied_domains(home) if (copy := applied(home, domain)) is not None}
             if sorted(wanted) != self._listed:
+                served_workspace(self._settings, sorted(wanted))
                 self._listed = sorted(wanted)
-                served_workspace(self._settings, self._listed)
                 self._unshown.add(_LIST)
             gone = self._loaded.keys() - wanted.keys()
             for domain in gone:

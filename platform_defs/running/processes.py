@@ -130,11 +130,8 @@ class Children:
             raise
         return child.process.pid
 
-    def run(self, spec: Spec, seconds: float | None = None) -> tuple[int, str]:
-        """Runs a program that ends by itself; its exit code and what it wrote.
-
-        Raises Stopping if it is time to stop, ChildFailed if it cannot be started or did not end within `seconds` (None: it may take any time).
-        """
+    def run(self, spec: Spec) -> tuple[int, str]:
+        """Runs a program that ends by itself; its exit code and what it wrote. Raises Stopping if it is time to stop, ChildFailed if it cannot be started."""
         with self._lock:
             if self._stopping.is_set():
                 raise Stopping(spec.name)
@@ -143,10 +140,6 @@ class Children:
             child = _Child(spec, self._spawn(spec), time.monotonic())
             self._retired = [old for old in self._retired if old.process.poll() is None] + [child]
         while (code := child.process.poll()) is None:
-            if seconds is not None and time.monotonic() >= child.started + seconds:
-                _signal_group(child.process.pid, signal.SIGKILL)
-                child.process.wait()
-                raise ChildFailed(f"{spec.name} did not end within {seconds:.0f} s and was killed. The end of {log}:\n{self.tail(spec.name)}")
             if self._stopping.wait(_LOOK_SECONDS / 4):
                 raise Stopping(spec.name)
         with log.open("rb") as file:
@@ -323,7 +316,9 @@ class Children:
         if child.again_at is not None:
             if now >= child.again_at:
                 child.again_at = None
-                child.started = child.heard = now
+                child.started = now
+                # It has as long to answer first as when it was started first.
+                child.heard = now + max(0.0, child.spec.ready_seconds - child.spec.silent_seconds)
                 try:
                     child.process = self._spawn(child.spec)
                 except ChildFailed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -16,7 +17,9 @@ from pyspark.sql import functions as F
 
 from platform_defs.contracts.contract import Column
 from platform_defs.contracts.partitions import PartitionKeyError
-from platform_defs.lake import delta_log
+from platform_defs.execution.failures import kind_of
+from platform_defs.execution.results import FailureKind
+from platform_defs.lake import delta_log, files
 from platform_defs.lake.commits import NotOfTable
 from platform_defs.lake.delta_log import NoTable
 from platform_defs.lake.layout import Lake
@@ -142,6 +145,25 @@ def test_a_range_is_one_commit_from_staged_files(spark: SparkSession, lake: Lake
     assert commit.version == 1 == head_version(table)
     assert [(h, t) for h, t, _ in found(read_table(spark, table, 1, HOURS[:3], "hour"))] == [(HOURS[1], "t0"), (HOURS[2], "t0"), (HOURS[2], "t1")]
     assert list(Path(lake.staging_root).iterdir()) == []
+
+
+def test_a_commit_that_the_disk_did_not_take_is_not_said_to_be_published(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be seen, and a power cut may take it back: nobody may record it."""
+    ensure_table(spark, lake, contract())
+    table, sync = lake.table("charts/skip_rate"), files._sync
+
+    def full(path: str | Path) -> None:
+        if "_delta_log" in str(path):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        sync(path)
+
+    monkeypatch.setattr(files, "_sync", full)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        publish_frame(lake, contract(), rows(spark, HOURS[0], 1), HOURS[:1], "run-1")
+    monkeypatch.setattr(files, "_sync", sync)
+    assert kind_of(caught.value) is FailureKind.DISK
+    assert publish_frame(lake, contract(), rows(spark, HOURS[0], 2), HOURS[:1], "run-2", 2).version == 2
+    assert [starts for _, _, starts in found(read_table(spark, table, 2, HOURS[:1], "hour"))] == [2]
 
 
 def test_what_is_staged_beside_large_writers_has_less_room_and_is_written(spark: SparkSession, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_defs.lake import commits, files
-from platform_defs.lake.commits import NotOfTable, bring, replace
+from platform_defs.lake import commits, delta_log, files
+from platform_defs.lake.commits import NotOfTable, bring
 from platform_defs.lake.files import files_of
 
 HOUR = "2026-10-01T03"
@@ -132,15 +132,29 @@ def test_what_the_storage_says_is_known_again(words: str, kind: type[Exception])
     assert not isinstance(raised.value, OSError) or raised.value.errno == errno.ENOSPC
 
 
-def test_what_is_published_is_on_the_disk_before_anybody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files, the folders that name them, the commit and its folder: a ledger that says `published` after a power cut is right."""
-    synced, table = list[str](), tmp_path / "table"
-    write_deltalake(str(table), pa.table({"n": [0], "hour": ["2026-10-01T02"]}), partition_by=["hour"])
-    staged = tmp_path / "staged.parquet"
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is on the disk, in the order in which it came there."""
+    paths: list[str] = []
+    monkeypatch.setattr(files, "_sync", lambda path: paths.append(str(path)))
+    return paths
+
+
+def test_what_is_brought_is_on_the_disk(tmp_path: Path, synced: list[str]) -> None:
+    staged, table = tmp_path / "staged.parquet", tmp_path / "table"
     pq.write_table(pa.table({"n": [1, 2]}), staged)
-    monkeypatch.setattr(files, "_sync", lambda path: synced.append(os.path.relpath(path, table)))
-    brought = bring(str(table), "hour", {HOUR: [str(staged)]}, ["n"], ())
-    assert {brought[0].path, f"hour={HOUR}", "."} <= set(synced)  # the table's folder names the partition's
+    [file] = bring(str(table), "hour", {HOUR: [str(staged)]}, ["n"], ())
+    assert {f"{table}/{file.path}", f"{table}/hour={HOUR}", str(table)} <= set(synced)  # the table's folder names the partition's
+
+
+def test_commits_are_on_the_disk_with_the_checkpoints_made_on_the_way(tmp_path: Path, synced: list[str]) -> None:
+    table, log = str(tmp_path / "table"), f"{tmp_path / 'table'}/_delta_log"
+    write_deltalake(table, pa.table({"n": [0]}))
+    write_deltalake(table, pa.table({"n": [1]}), mode="append")
+    delta_log.settle(table)
+    assert synced == [f"{log}/{1:020d}.json", log]
     synced.clear()
-    assert replace(str(table), "hour", [HOUR], brought, "said")
-    assert synced == [f"_delta_log/{1:020d}.json", "_delta_log"]
+    DeltaTable(table).create_checkpoint()
+    delta_log.settle(table, since=-1)
+    assert synced[-1] == log
+    assert set(synced) == {*(f"{log}/{name}" for name in (f"{0:020d}.json", f"{1:020d}.json", f"{1:020d}.checkpoint.parquet", "_last_checkpoint")), log}

@@ -36,7 +36,7 @@ def test_a_file_that_hangs_when_it_is_imported_is_named(tmp_path: Path) -> None:
         _, said = process.communicate()
     assert process.returncode == 1
     assert said == (
-        "Error: Nothing was applied: assets/ did not load within 2 minutes: it was at assets/shop/domain.py:3.\n"
+        "Error: Nothing was applied: assets/shop did not load within 2 minutes: it was at assets/shop/domain.py:3.\n"
         "Files are imported to learn what they declare: move what waits or computes there into the function.\n"
     )
 

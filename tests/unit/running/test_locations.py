@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from platform_defs.build.snapshot import activate, snapshot, withdraw
-from platform_defs.running import locations, refusal, services
+from platform_defs.running import locations, services
 from platform_defs.running.home import Home, wait_until
 from platform_defs.running.locations import Locations
 from platform_defs.running.processes import Children, Spec
@@ -241,17 +242,21 @@ def test_a_domain_that_goes_while_its_new_code_does_not_start_leaves_no_host(wor
     assert ended(world.hosts()[0])
 
 
-def test_an_apply_that_does_not_end_is_refused_and_so_the_next_save_is_tried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locations, "_APPLY_SECONDS", 0.5)
-    world.settings.write()
-    folder = world.settings.assets / "shop"
-    folder.mkdir()
-    (folder / "domain.py").write_text("import signal\nwhile True:\n    signal.pause()\n")
-    for _ in range(2):
-        said = world.locations.apply()
-        assert said is not None
-        assert "apply did not end within" in said
-        assert refusal.refused(world.settings.run) == said
+def test_a_list_that_could_not_be_written_is_written_by_the_next_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = locations.served_workspace
+
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    world.open_pages()
+    assert world.locations.follow() == []
+    world.apply(GOOD.format(1))
+    monkeypatch.setattr(locations, "served_workspace", full)
+    with pytest.raises(OSError, match="No space left"):
+        world.locations.follow()
+    monkeypatch.setattr(locations, "served_workspace", write)
+    assert world.locations.follow() == ["shop"]
+    assert (world.web.asked, domains_of_served(world)) == (["all", "shop"], ["shop"])
 
 
 def domains_of_served(world: World) -> list[str]:
