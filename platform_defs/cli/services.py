@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _POSTGRES = "postgres"
 _DEAD = "if its process died it is started again by itself, else stop and start Backline"
-_SILENT = {"collector": "it is started again by itself if it died, or once it was silent for two minutes; senders keep their events meanwhile"}
+_BACK = "it is started again by itself if it died, or once it was silent for two minutes"
+_SILENT = {"collector": f"{_BACK}; senders keep their events meanwhile", "spark": f"{_BACK}; what failed for it is tried again"}
 _LOGS = {"web pages": "webserver"}
 # Lines of a refusal: it names every reason, and the first are mostly enough.
 _REFUSED_LINES = 8
