@@ -185,8 +185,9 @@ class SparkEngine:
                 self._begin_use()
         session = held or self._open(session_id(run_id, self.zone), _UNARY_SECONDS, _RETRIES)
         client = _client(session)
+        hit = set[str]()
         try:
-            hit = {*(client.interrupt_all() or ())}
+            hit |= {*(client.interrupt_all() or ())}
             until = time.monotonic() + _INTERRUPT_SECONDS
             while running := self._running(client):
                 if time.monotonic() > until:
@@ -198,6 +199,8 @@ class SparkEngine:
         except (PySparkException, grpc.RpcError) as error:
             if "SESSION_CLOSED" in str(error):  # ended before: nothing of it can run or start
                 return 0
+            if "SESSION_ALREADY_CLOSED" in str(error):  # ended by somebody who took over another of the run's leases just now
+                return len(hit)
             raise self._explained(error, run_id) from None
         finally:
             if held is None:
@@ -274,6 +277,9 @@ class SparkEngine:
             return EngineError(f"the Spark session of run {run_id} was ended, by itself or by a run that took over its lease: start a new run")
         if "UNAUTHENTICATED" in text:
             return EngineError(f"Spark at {where} does not know our token: it was restarted since this process read its address; start this command anew")
+        condition = error.getCondition() if isinstance(error, PySparkException) else None
+        if condition and not condition.startswith("RETRIES_EXCEEDED"):
+            return EngineError(f"Spark at {where} answers {condition}: see `backline logs spark`")
         return EngineError(f"Spark at {where} does not answer: see `backline status`, or start it with ./backline up")
 
 

@@ -20,8 +20,10 @@ import pyarrow as pa
 import pytest
 from pyspark import TaskContext
 from pyspark.errors import PySparkException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.connect.client import SparkConnectClient
 
 from platform_defs.lake import delta_log
 from platform_defs.lake.engine import EngineError
@@ -190,6 +192,18 @@ def test_a_killed_clients_write_is_ended_and_nothing_more_comes_from_it(engines:
     assert commit.version == 1
     assert [e.signature["run"] for e in delta_log.entries(table, 0) if e.signature] == ["run-2"]
     assert found(read_table(spark, table, 1, HOURS[:1], "hour")) == [(HOURS[0], "t0", 5)]
+
+
+def test_who_takes_over_from_a_run_at_the_same_moment_as_another_goes_on(spark_server: str, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a run of several datasets was killed: all that take over its leases end one session. Of 240 that did so at once the server told 3 this."""
+    SparkEngine(spark_server, "lake").session(run_id)
+
+    def raced(client: object) -> None:
+        code = "SPARK_CONNECT_ILLEGAL_STATE.SESSION_MANAGEMENT_SESSION_ALREADY_CLOSED"
+        raise SparkConnectGrpcException(f"[{code}] Session SessionKey(backline,{run_id}) is already closed.", errorClass=code)
+
+    monkeypatch.setattr(SparkConnectClient, "release_session", raced)
+    assert SparkEngine(spark_server, "lake").interrupt(run_id) == 0
 
 
 def test_a_taken_over_client_that_still_lives_cannot_go_on(engine: SparkEngine, spark_server: str, run_id: str) -> None:
