@@ -121,6 +121,11 @@ class Settings(BaseModel):
             raise
         return path
 
+    @property
+    def compute_logs(self) -> Path:
+        """What Dagster captured of runs' output, a folder a run."""
+        return self.dagster_home / "compute_logs"
+
     @classmethod
     def load(cls, home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
         """The settings of the running platform.

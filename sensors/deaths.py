@@ -50,15 +50,18 @@ def _in_a_row(ledger: Ledger, asked: Iterable[tuple[str, str]], deaths: Sequence
     by_endpoint: dict[str, list[Death]] = {}
     for death in deaths:
         by_endpoint.setdefault(death.endpoint, []).append(death)
-    found: dict[tuple[str, str], list[Death]] = {}
+    keys_of: dict[str, list[str]] = {}
     for endpoint, partition in asked:
-        if len(mine := [each for each in by_endpoint.get(endpoint, ()) if index_of(each.first) <= index_of(partition) <= index_of(each.last)]) > 1:
-            found[endpoint, partition] = mine
-    for endpoint in {endpoint for endpoint, _ in found}:
-        for partition, good in ledger.partitions.published(endpoint, [key for of, key in found if of == endpoint]).items():
-            left = [death for death in found.pop((endpoint, partition)) if good.seen_at is None or death.asked > good.seen_at]
-            if len(left) > 1:
-                found[endpoint, partition] = left
+        if len(by_endpoint.get(endpoint, ())) > 1:
+            keys_of.setdefault(endpoint, []).append(partition)
+    found: dict[tuple[str, str], list[Death]] = {}
+    for endpoint, keys in keys_of.items():
+        mine, good = by_endpoint[endpoint], ledger.partitions.published(endpoint, keys)
+        for key in keys:
+            since = good[key].seen_at if key in good else None
+            of_key = [each for each in mine if index_of(each.first) <= index_of(key) <= index_of(each.last) and (since is None or each.asked > since)]
+            if len(of_key) > 1:
+                found[endpoint, key] = of_key
     return found
 
 

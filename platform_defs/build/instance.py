@@ -38,7 +38,7 @@ def instance_config(settings: Settings, launcher: Launcher, slots: int, template
         "slots": str(slots),
         "cadence_slots": str(slots - backfill),
         "backfill_slots": str(backfill + either),
-        "compute_logs": _quoted(settings.dagster_home / "compute_logs"),
+        "compute_logs": _quoted(settings.compute_logs),
         "launcher": Template(_LAUNCHERS[launcher]).substitute(sockets=_quoted(settings.run)),
     }
     return Template(template).substitute(names)

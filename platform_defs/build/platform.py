@@ -46,6 +46,7 @@ def composed(engines: EnginesResource, lake: LakeResource, ledger: LedgerResourc
             clock=now,
             secrets=secrets_in(settings_at(lake.home).secrets_file),
             run_logs=settings_at(lake.home).logs / "runs",
+            captured=settings_at(lake.home).compute_logs,
             memory=MemoryBudget(share(run_slots())),
         )
 

@@ -68,8 +68,9 @@ def _kept(settings: Settings, ledger: Ledger, domains: list[str], *, shared: boo
             click.echo(entry.line)
 
     engines = engines_of(settings)  # asks nobody before there is something to drop
-    logs = settings.logs / "runs"
-    platform = Platform(engines, Lake(settings.lake), LandingStore(settings.landing), ledger, None, lambda: datetime.now(UTC), run_logs=logs)
+    logs, captured = settings.logs / "runs", settings.compute_logs
+    lake, landing = Lake(settings.lake), LandingStore(settings.landing)
+    platform = Platform(engines, lake, landing, ledger, None, lambda: datetime.now(UTC), run_logs=logs, captured=captured)
     try:
         return keep_retention(platform, domains, uuid.uuid4().hex[:12], shared=shared, always=True, dry_run=dry_run, tell=tell)
     finally:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from platform_defs.cli.switches import Off
-    from platform_defs.running.dagster_client import Parts
+    from platform_defs.running.dagster_client import DagsterClient, Parts
     from resources.settings import Settings
+
+T = TypeVar("T")
 
 _POSTGRES = "postgres"
 _DEAD = "if its process died it is started again by itself, else stop and start Backline"
@@ -101,7 +103,7 @@ def looked_at(settings: Settings) -> Services:
     """Asks them all; what is switched off is known later, for what is paused counts in it."""
     from platform_defs.running.refusal import refused
 
-    silent, parts = silent_services(settings), _dagster_parts(settings)
+    silent, parts = _silent_services(settings), _of_dagster(settings, lambda dagster: dagster.parts())
     if parts is not None and _daemon_silent(settings, parts):
         silent.append("daemon")
     return Services(
@@ -116,7 +118,7 @@ def looked_at(settings: Settings) -> Services:
     )
 
 
-def silent_services(settings: Settings) -> list[str]:
+def _silent_services(settings: Settings) -> list[str]:
     """Names of the services that do not answer, asked all at once."""
     from platform_defs.running.services import fetch, greets
 
@@ -129,11 +131,11 @@ def silent_services(settings: Settings) -> list[str]:
         return port is not None and fetch(port, path, _PATIENCE_SECONDS)[0] == HTTPStatus.OK
 
     def postgres() -> bool:
-        import psycopg2
+        import sqlalchemy as sa
 
         try:
-            psycopg2.connect(settings.ledger_url.replace("+psycopg2", "", 1), connect_timeout=_PATIENCE_SECONDS).close()
-        except psycopg2.OperationalError:
+            sa.create_engine(settings.ledger_url, poolclass=sa.NullPool, connect_args={"connect_timeout": _PATIENCE_SECONDS}).connect().close()
+        except sa.exc.OperationalError:
             return False
         return True
 
@@ -146,21 +148,6 @@ def silent_services(settings: Settings) -> list[str]:
     with ThreadPoolExecutor(max_workers=len(asked)) as pool:
         answered = {name: pool.submit(ask) for name, ask in asked.items()}
         return [name for name, answer in answered.items() if not answer.result()]
-
-
-def _dagster_parts(settings: Settings) -> Parts | None:
-    """What Dagster's web pages say of its other parts; None if they do not answer, which is told by itself."""
-    import httpx
-
-    from platform_defs.running.dagster_client import DagsterClient, DagsterRefused
-
-    if settings.dagster_url is None:
-        return None
-    try:
-        with DagsterClient(settings.dagster_url, timeout=_DAGSTER_SECONDS) as dagster:
-            return dagster.parts()
-    except (httpx.HTTPError, DagsterRefused):
-        return None
 
 
 def _daemon_silent(settings: Settings, parts: Parts) -> bool:
@@ -182,16 +169,22 @@ def collector_problems(settings: Settings) -> list[str]:
 
 
 def switched_off(settings: Settings, paused: Collection[str]) -> list[Off]:
-    """Schedules and sensors that are switched off; nothing if the web pages do not answer, which is told by itself."""
+    """Schedules and sensors that are switched off."""
+    from platform_defs.cli import switches
+
+    return switches.switched_off(_of_dagster(settings, lambda dagster: dagster.switches()) or (), paused)
+
+
+def _of_dagster(settings: Settings, ask: Callable[[DagsterClient], T]) -> T | None:
+    """What Dagster's web pages answer; None if they do not, which is told by itself."""
     import httpx
 
-    from platform_defs.cli import switches
     from platform_defs.running.dagster_client import DagsterClient, DagsterRefused
 
     if settings.dagster_url is None:
-        return []
+        return None
     try:
         with DagsterClient(settings.dagster_url, timeout=_DAGSTER_SECONDS) as dagster:
-            return switches.switched_off(dagster.switches(), paused)
+            return ask(dagster)
     except (httpx.HTTPError, DagsterRefused):
-        return []
+        return None

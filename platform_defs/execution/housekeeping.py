@@ -1,7 +1,7 @@
 """Retention that happens: partitions past it are dropped from their tables and lanes, and forgotten by the ledger; then what belongs to no endpoint.
 
 Finding out costs a listing an endpoint and a few statements in all; Spark is asked only where there are rows to drop. Everything may be repeated: what was
-interrupted is found again. What counts as past its retention is the lake's to say; landing, failed log, records and history are in `sweeping`.
+interrupted is found again. What counts as past its retention is the lake's to say; what belongs to no endpoint is in `sweeping`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def keep_retention(
 
     Args:
         run_id: names leases and sessions; what a caller that was killed still holds of a domain is taken from it.
-        shared: landing, failed log, records, run logs and the ledger's history too, of all domains; once a day, by whoever comes first.
+        shared: what belongs to no endpoint too (see sweeping), of all domains; once a day, by whoever comes first.
         always: what is shared even if it was done today.
         dry_run: says what would be dropped, drops nothing and holds nothing up.
         tell: is given each entry as it is done.

@@ -46,6 +46,7 @@ class Platform:
         clock: the present instant, aware, UTC; given so that tests can move it.
         secrets: what a source asks for by name; None for one that nobody has set.
         run_logs: folder of the private logs of intake and source runs (see withheld); None: texts of their errors are dropped.
+        captured: folder of what Dagster captured of runs' output; None: it is kept elsewhere.
         memory: of this process, shared by all its builds.
     """
 
@@ -57,6 +58,7 @@ class Platform:
     clock: Callable[[], datetime]
     secrets: SecretResolver = no_secrets
     run_logs: Path | None = None
+    captured: Path | None = None
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 

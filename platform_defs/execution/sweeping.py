@@ -199,10 +199,10 @@ class _Sweep:
         return self._left("staging", staging.folders(self.platform.lake), _BETWEEN_LEASES)
 
     def captured(self) -> Dropped | None:
-        """What runs printed: Dagster keeps it in the same home as we the private logs, and never drops it."""
-        if self.platform.run_logs is None:
+        """What runs printed: Dagster keeps it and never drops it."""
+        if self.platform.captured is None:
             return None
-        folder = str(self.platform.run_logs.parents[1] / "dagster" / "compute_logs")
+        folder = str(self.platform.captured)
         return self._left("captured output", {f"{folder}/{run}": run for run in files_of(folder).names(folder)}, timedelta(days=KEEP_DAYS))
 
     def _left(self, what: str, folders: Mapping[str, str], kept: timedelta) -> Dropped | None:

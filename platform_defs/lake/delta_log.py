@@ -121,11 +121,12 @@ def settle(path: str, since: int | None = None) -> None:
 
     Neither deltalake nor Spark's log store waits for the disk. Of a checkpoint the name alone would be there, and the table could not be read.
     """
-    log, versions = f"{path}/_delta_log", _versions(path)
+    log, files = f"{path}/_delta_log", files_of(path)
+    names = files.names(log)
+    versions = _numbers(names)
     later = [version for version in versions if version > since] if since is not None else versions[-1:]
     wanted = {_LAST_CHECKPOINT, *(f"{version:020d}{kind}" for version in later for kind in (".json", ".checkpoint.parquet"))}
-    files = files_of(path)
-    files.settle([*(f"{log}/{name}" for name in files.names(log) if name in wanted), log])
+    files.settle([*(f"{log}/{name}" for name in names if name in wanted), log])
 
 
 def signature(**said: Any) -> str:
@@ -134,7 +135,10 @@ def signature(**said: Any) -> str:
 
 
 def _versions(path: str) -> list[int]:
-    names = files_of(path).names(f"{path}/_delta_log")
+    return _numbers(files_of(path).names(f"{path}/_delta_log"))
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
     return [int(found.group(1)) for found in map(_COMMIT.fullmatch, names) if found]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,15 +64,12 @@ def folders(landing_root: str) -> dict[str, str]:
     return {str(folder): folder.name.rsplit(".", 2)[0] for folder in sorted(parent.iterdir())} if parent.is_dir() else {}
 
 
-def sweep(landing_root: str, older_than_seconds: float = 86_400.0) -> int:
-    """Deletes what runs that were killed left behind, once nothing in it was touched for that long, however deep; how many folders."""
-    swept = 0
-    for folder in map(Path, folders(landing_root)):
-        newest = max(entry.stat().st_mtime for entry in (folder, *folder.rglob("*")))
-        if time.time() - newest > older_than_seconds:
-            shutil.rmtree(folder, ignore_errors=True)
-            swept += 1
-    return swept
+def sweep(landing_root: str) -> int:
+    """Deletes what killed runs left behind, while no run lives; how many folders."""
+    left = folders(landing_root)
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
 
 
 def write_pads(folder: PrivateFolder, name: str, key: bytes) -> str:

@@ -42,7 +42,7 @@ def _tables(settings: Settings) -> None:
     from platform_defs.privacy.vault import Vault
 
     # No run lives before this: what killed ones left in private folders and in staging goes.
-    pseudonyms.sweep(settings.landing, older_than_seconds=0.0)
+    pseudonyms.sweep(settings.landing)
     staging.sweep(Lake(settings.lake), ())
     ledger = Ledger(settings.ledger_url)
     try:

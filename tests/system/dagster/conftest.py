@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 
 from platform_defs.build.instance import bootstrap_instance, open_instance, write_instance_config
+from platform_defs.ledger import Ledger
 from platform_defs.ledger.embedded import EmbeddedPostgres
 from resources.settings import Settings
 from tests.fixtures.dagster import RunningDagster, running_dagster
 from tests.system.dagster.domains import write_domains
+from tests.system.dagster.music import World
 
 _numbers = itertools.count(1)
 
@@ -61,3 +63,8 @@ def scripted(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactor
     settings.write()
     with running_dagster(settings, ["music", "sales"], "tests.system.dagster.scripted") as dagster:
         yield dagster
+
+
+@pytest.fixture
+def world(ledger: Ledger, instance: dg.DagsterInstance, tmp_path: Path) -> World:
+    return World(ledger, instance, tmp_path)

@@ -15,9 +15,7 @@ from platform_defs.ledger.decisions import pause, reopen, resume
 from platform_defs.ledger.outcomes import Outcome, RunInfo
 from platform_defs.planning.lateness import reopening_pins
 from sensors.alerts import alerts_sensor
-from tests.system.dagster.test_ticks import NOW, PLAYED, World, asked, world
-
-__all__ = ["world"]  # the fixture
+from tests.system.dagster.music import NOW, PLAYED, World, asked
 
 
 @pytest.fixture

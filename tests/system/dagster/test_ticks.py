@@ -1,102 +1,21 @@
 """Ticks as Dagster makes them, over a real ledger and instance: what is asked, once; what closes it; how late rows travel."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from platform_defs.build.definitions import build_defs
 from platform_defs.contracts.partitions import key_of, keys_between
-from platform_defs.lake.landing import SealManifest, Segment, segment_path
-from platform_defs.ledger import Ledger
 from platform_defs.ledger.leases import Held
 from platform_defs.ledger.outcomes import Outcome, RunInfo
-from platform_defs.planning.facts import Counts, Published
-from platform_defs.planning.gaps import Graph
 from sensors import late_data
 from sensors.alerts import alerts_sensor
-from sensors.deaths import after_deaths
 from sensors.late_data import Cursor, decide_on, follow, readers
 from sensors.run_tags import REQUEST, TRIGGER, spared_read
 from tests.system.dagster.domains import loaded
-
-NOW = datetime(2024, 10, 10, 12, 30, tzinfo=UTC)
-PLAYED, PLAYS, PLAYS_DAY = "music/track_played", "music/plays", "music/plays_day"
-
-
-class World:
-    """A domain, its ledger and an instance, at a present that moves."""
-
-    def __init__(self, ledger: Ledger, instance: dg.DagsterInstance, folder: Path) -> None:
-        self.ledger, self.instance, self.now, self.seals = ledger, instance, NOW, 0
-        ledger.store.clock = lambda: self.now
-        self.domain = loaded(folder, "music")
-        ledger.registry.apply(self.domain.contracts, "test")
-        self.repository = build_defs("music", loaded=self.domain, known={}, ledger=lambda: ledger).get_repository_def()
-        self.cursor: str | None = None
-
-    def land(self, hour: str, rows: int) -> None:
-        """The one receiver seals rows of an hour now."""
-        self.seals += 1
-        path = segment_path(PLAYED, hour, "r1", self.seals)
-        segment = Segment(event=PLAYED, hour=hour, path=path, rows=rows, size=rows, sha256="00" * 32)
-        manifest = SealManifest(receiver="r1", seal=self.seals, sealed_at=self.now, sealed_until=self.now, segments=(segment,), accounts=())
-        self.ledger.landing.beat("r1", self.now, self.now)
-        self.ledger.landing.record_seal(manifest)
-
-    def publish(self, endpoint: str, keys: Sequence[str], rows: int = 5, content: bytes = b"c" * 16, pins: Mapping[str, str] | None = None) -> None:
-        """A run publishes these partitions now."""
-        contract = self.ledger.registry.current()[endpoint]
-        counts = Counts(landed=rows, good=rows) if contract.kind == "event" else None
-        seen = {decision.partition: decision.inputs for decision in decide_on(self.ledger, {(endpoint, key) for key in keys})}
-        outcomes = []
-        for key in keys:
-            version = Published(content, seen.get(key, b""), rows, 1, contract.code_version, self.now, "run", counts, pins or {})
-            outcomes.append(Outcome(endpoint, key, "published", published=version))
-        self.ledger.partitions.record(outcomes, RunInfo("run", "schedule", self.now, self.now))
-
-    def schedule(self, cadence: str) -> list[dg.RunRequest] | str:
-        """One tick of a schedule: what it asks for, or why it does not."""
-        schedule = self.repository.get_schedule_def(f"music_{cadence}")
-        context = dg.build_schedule_context(instance=self.instance, scheduled_execution_time=self.now, repository_def=self.repository)
-        data = schedule.evaluate_tick(context)
-        return list(data.run_requests) if data.run_requests else str(data.skip_message)
-
-    def sensor(self) -> Any:
-        """One tick of the late-data sensor."""
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, repository_def=self.repository)
-        data = self.repository.get_sensor_def("music_late_data").evaluate_tick(context)
-        self.cursor = data.cursor
-        return data
-
-    def run(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
-        """Dagster has a run for that request, in that status."""
-        self.instance.add_run(dg.DagsterRun(job_name=request.job_name or "", tags=dict(request.tags), status=status))
-
-
-@pytest.fixture
-def world(ledger: Ledger, instance: dg.DagsterInstance, tmp_path: Path) -> World:
-    return World(ledger, instance, tmp_path)
-
-
-def asked(requests: list[dg.RunRequest] | str) -> set[tuple[str, str, str]]:
-    """(endpoint, first, last) of what was asked."""
-    assert not isinstance(requests, str), requests
-    return {
-        (key.to_user_string(), request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"])
-        for request in requests
-        for key in request.asset_selection or []
-    }
-
-
-def requests_of(world: World) -> list[dg.RunRequest]:
-    """What a tick of the hours' schedule asks for, when it must ask for something."""
-    told = world.schedule("hourly")
-    assert not isinstance(told, str), told
-    return told
+from tests.system.dagster.music import PLAYED, PLAYS, PLAYS_DAY, World, asked, covers, requests_of
 
 
 def test_closed_hours_are_asked_for_once(world: World) -> None:
@@ -182,110 +101,6 @@ def test_what_raised_is_tried_once_until_its_code_or_input_changes(world: World)
     contracts = world.ledger.registry.current()
     world.ledger.registry.apply([*(each for key, each in contracts.items() if key != PLAYS), contracts[PLAYS].model_copy(update={"code_version": "new"})], "r2")
     assert [tried(), tried()] == [1, 0]
-
-
-class Deadly:
-    """Runs of one endpoint that die, where they are asked for one partition; its others are built."""
-
-    def __init__(self, world: World, hour: str) -> None:
-        self.world, self.hour, self.runs = world, hour, list[str]()
-
-    def tick(self) -> list[int]:
-        """How many partitions each run of this tick was asked for that died."""
-        told = self.world.schedule("hourly")
-        died = []
-        for request in [] if isinstance(told, str) else told:
-            keys = [key for endpoint, low, high in asked([request]) if endpoint == PLAYED for key in keys_between(low, high)]
-            status = dg.DagsterRunStatus.FAILURE if self.hour in keys else dg.DagsterRunStatus.SUCCESS
-            run = dg.DagsterRun(job_name=request.job_name or "", tags=dict(request.tags), status=status)
-            self.world.instance.add_run(run)
-            if self.hour in keys:
-                self.runs.append(run.run_id)
-                died.append(len(keys))
-            elif keys:
-                self.world.publish(PLAYED, keys)
-        self.world.now += timedelta(minutes=1)
-        return died
-
-
-def test_what_kills_its_runs_is_found_fails_and_in_the_end_is_stuck_alone(world: World) -> None:
-    """As where a partition needs more memory than there is: nobody answers, the process is just gone."""
-    hour = "2024-10-10T09"
-    world.land("2024-10-10T11", 5)
-    world.publish(PLAYED, keys_between("2024-10-08T12", "2024-10-10T05"))
-    deadly = Deadly(world, hour)
-    assert [deadly.tick() for _ in range(4)] == [[6], [6], [1], []]  # with its neighbours, which are built when each has a run of its own; then it failed
-    told = world.ledger.troubles.all()
-    assert set(told) == {(PLAYED, hour)}
-    assert (told[PLAYED, hour].state, told[PLAYED, hour].kind, told[PLAYED, hour].run_id) == ("failed", "interrupted", deadly.runs[2])
-    assert told[PLAYED, hour].reason.startswith(f"run {deadly.runs[2]} ended without a word")
-    for pause in (5, 20, 60):
-        assert deadly.tick() == []
-        world.now += timedelta(minutes=pause)
-        assert [deadly.tick() for _ in range(2)] == [[1], []]
-    assert world.ledger.troubles.all()[PLAYED, hour].state == "stuck"
-    world.now += timedelta(hours=3)
-    assert deadly.tick() == []
-    world.land(hour, 5)  # other input
-    assert deadly.tick() != []
-
-
-def test_a_success_between_them_is_no_death_in_a_row(world: World) -> None:
-    hour = "2024-10-10T11"
-    world.land(hour, 5)
-    world.publish(PLAYED, keys_between("2024-10-08T12", "2024-10-10T10"))
-    deadly = Deadly(world, hour)
-    assert deadly.tick() == [1]
-    world.publish(PLAYED, [hour])
-    world.now += timedelta(hours=1)
-    world.land(hour, 5)
-    world.publish(PLAYED, ["2024-10-10T12"])
-    assert [deadly.tick() for _ in range(3)] == [[1], [1], []]
-
-
-def test_new_code_is_tried_whatever_the_old_code_died_of(world: World) -> None:
-    hour = "2024-10-10T11"
-    world.land(hour, 5)
-    world.publish(PLAYED, keys_between("2024-10-08T12", "2024-10-10T10"))
-    deadly = Deadly(world, hour)
-    assert [deadly.tick() for _ in range(2)] == [[1], [1]]
-    contracts = world.ledger.registry.current()
-    world.ledger.registry.apply(
-        [*(each for key, each in contracts.items() if key != PLAYED), contracts[PLAYED].model_copy(update={"code_version": "new"})], "r2"
-    )
-    assert deadly.tick() == [1]
-    assert world.ledger.troubles.all() == {}
-
-
-def test_a_death_told_by_two_ticks_at_once_counts_once(world: World) -> None:
-    hour = "2024-10-10T11"
-    world.land(hour, 5)
-    world.publish(PLAYED, keys_between("2024-10-08T12", "2024-10-10T10"))
-    deadly = Deadly(world, hour)
-    assert [deadly.tick() for _ in range(2)] == [[1], [1]]
-    world.schedule("daily")  # closes the request, and asks for nothing hourly
-    graph, decisions = Graph(world.ledger.registry.current()), list(decide_on(world.ledger, {(PLAYED, hour)}))
-    seen = world.ledger.requests.deaths("music", world.now - timedelta(hours=1))
-    for _ in range(2):
-        world.ledger.requests.deaths = lambda domain, since: seen  # type: ignore[method-assign]
-        assert after_deaths(world.ledger, graph.contracts, "music", decisions)[1] == []
-    assert world.ledger.troubles.all()[PLAYED, hour].tries == 1
-
-
-@pytest.mark.parametrize("reason", ["STEP_FAILURE", "UNEXPECTED_TERMINATION"])
-def test_a_run_that_says_itself_why_it_ended_did_not_die(world: World, reason: str) -> None:
-    world.land("2024-10-10T11", 5)
-    for _ in range(3):
-        (request,) = [each for each in requests_of(world) if covers(each, PLAYED, "2024-10-10T11")]
-        tags = {**request.tags, "dagster/failure_reason": reason}
-        world.instance.add_run(dg.DagsterRun(job_name=request.job_name or "", tags=tags, status=dg.DagsterRunStatus.FAILURE))
-        world.now += timedelta(minutes=1)
-    assert world.ledger.requests.deaths("music", world.now - timedelta(hours=1)) == []
-
-
-def covers(request: dg.RunRequest, endpoint: str, key: str) -> bool:
-    """Whether a run was asked to build that partition."""
-    return (endpoint, key) in {(name, each) for name, low, high in asked([request]) for each in keys_between(low, high)}
 
 
 def test_what_dagster_is_made_to_forget_is_not_built_again(world: World) -> None:
